@@ -1,0 +1,25 @@
+/**
+ * Bytes of fixed length that can be read and written in place: a partition, or a window of a disk image.
+ * Positions are relative to the region; every call transfers all of its bytes or throws `IO_FAILED`.
+ */
+export interface Region {
+  /** For messages: a path, with an offset where the region is a window. */
+  readonly name: string
+  readonly bytes: number
+  read(into: Uint8Array, position: number): Promise<void>
+  write(from: Uint8Array, position: number): Promise<void>
+  /** Resolves once all earlier writes are on stable storage. */
+  flush(): Promise<void>
+  /** Asks the kernel to forget cached pages, so that the next read comes from the device. Call `flush` first. */
+  dropCache(): Promise<void>
+}
+
+/** An open region; whoever opened it closes it. */
+export interface OpenRegion extends Region {
+  /** Takes the advisory lock of the file or device, held until it is closed. False where another process has it. */
+  tryLock(): boolean
+  close(): Promise<void>
+}
+
+/** Bytes that arrive once, in order: a file, standard input, a download. */
+export type ByteSource = AsyncIterable<Uint8Array>
