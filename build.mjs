@@ -1,0 +1,52 @@
+// Builds dist/: the command line as one file, the demo, the native core, and the data they read.
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { build } from 'esbuild'
+import { buildNative } from './native/build.mjs'
+
+const PROGRAMS = { 'pine-update': 'src/cli/main.ts', demo: 'test/demo.ts' }
+const DATA = { 'src/system': 'dist/system', layouts: 'dist/layouts' }
+
+const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
+
+/** One CommonJS file: it starts faster than modules, and resolves what lies beside it by its own path. */
+async function bundlePrograms() {
+  const entryPoints = Object.fromEntries(Object.entries(PROGRAMS).filter(([, entry]) => existsSync(entry)))
+  await build({
+    entryPoints,
+    outdir: 'dist',
+    outExtension: { '.js': '.cjs' },
+    bundle: true,
+    minify: true,
+    // Error names and stack traces stay readable.
+    keepNames: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node20',
+    legalComments: 'none',
+    banner: { js: "const __pineUrl=require('node:url').pathToFileURL(__filename).href;" },
+    define: { 'import.meta.url': '__pineUrl', __PINE_VERSION__: JSON.stringify(version) },
+    logLevel: 'warning',
+  })
+}
+
+/** blake3 reads its WebAssembly from the folder of the file that it is bundled into. */
+function copyWasm() {
+  const blake3 = dirname(createRequire(import.meta.url).resolve('blake3/package.json'))
+  cpSync(join(blake3, 'dist/wasm/nodejs/blake3_js_bg.wasm'), 'dist/blake3_js_bg.wasm')
+}
+
+function copyData() {
+  for (const [from, to] of Object.entries(DATA)) {
+    rmSync(to, { recursive: true, force: true })
+    if (existsSync(from)) cpSync(from, to, { recursive: true })
+  }
+}
+
+process.chdir(import.meta.dirname)
+mkdirSync('dist', { recursive: true })
+buildNative()
+copyWasm()
+copyData()
+await bundlePrograms()

@@ -1,0 +1,50 @@
+// Builds dist/native/linux-<cpu>.node: one file for every Node from 20 on, on glibc and on musl.
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import nodeApi from 'node-api-headers'
+
+const here = dirname(fileURLToPath(import.meta.url))
+const output = join(here, '..', 'dist', 'native', `linux-${process.arch}.node`)
+const sources = ['pine.c', 'libc-shim.c']
+
+function isUpToDate() {
+  if (!existsSync(output)) return false
+  const builtMs = statSync(output).mtimeMs
+  return readdirSync(here).every((name) => statSync(join(here, name)).mtimeMs <= builtMs)
+}
+
+function cc(args) {
+  return execFileSync(process.env.CC ?? 'cc', args, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+}
+
+function staticZstd() {
+  const found = cc(['-print-file-name=libzstd.a']).trim()
+  if (!existsSync(found)) throw new Error('libzstd.a is missing: install libzstd-dev')
+  return found
+}
+
+/** Compiles the addon where its sources are newer than the output. */
+export function buildNative() {
+  if (isUpToDate()) return
+  const partial = `${output}.${process.pid}`
+  mkdirSync(dirname(output), { recursive: true })
+  cc([
+    ...['-std=c11', '-O2', '-g0', '-Wall', '-Wextra', '-D_GNU_SOURCE', '-DNAPI_VERSION=8'],
+    // A library of either C library would be asked for at load; whatever Node itself runs on is already there.
+    ...['-shared', '-fPIC', '-nostdlib', '-nostartfiles', '-fvisibility=hidden'],
+    ...['-fno-stack-protector', '-U_FORTIFY_SOURCE', '-D_FORTIFY_SOURCE=0'],
+    // Newer Nodes export a zstd of their own; ours must bind to ours.
+    ...['-Wl,-Bsymbolic', '-Wl,--exclude-libs,ALL', '-Wl,--gc-sections', '-Wl,-s', '-Wl,-z,relro,-z,now'],
+    ...['-Wl,--build-id=none', '-ffunction-sections', `-I${nodeApi.include_dir}`],
+    ...sources.map((name) => join(here, name)),
+    ...[staticZstd(), '-lgcc', '-o', partial],
+  ])
+  renameSync(partial, output)
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) buildNative()
