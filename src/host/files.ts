@@ -1,0 +1,138 @@
+import {
+  mkdtemp,
+  rename as move,
+  open,
+  readFile as read,
+  readdir,
+  realpath,
+  rm,
+  stat,
+} from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { isErrno, PineError } from '../core/error.ts'
+import type { FileKind, OutputFile } from './host.ts'
+
+/** Undefined where there is no such file. */
+export async function readFile(path: string): Promise<Buffer | undefined> {
+  try {
+    return await read(path)
+  } catch (error) {
+    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return undefined
+    throw new PineError('IO_FAILED', `cannot read ${path}: ${String(error)}`, { cause: error })
+  }
+}
+
+/** The target of a symbolic link chain; undefined where there is nothing. */
+export async function realPath(path: string): Promise<string | undefined> {
+  try {
+    return await realpath(path)
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined
+    throw new PineError('IO_FAILED', `cannot resolve ${path}: ${String(error)}`, { cause: error })
+  }
+}
+
+/** Names in a folder, sorted; empty where there is no such folder. */
+export async function listFolder(path: string): Promise<string[]> {
+  try {
+    return (await readdir(path)).sort()
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return []
+    throw new PineError('IO_FAILED', `cannot list ${path}: ${String(error)}`, { cause: error })
+  }
+}
+
+/** Undefined where there is nothing. */
+export async function kindOf(path: string): Promise<FileKind | undefined> {
+  const found = await stat(path).catch((error: unknown) => {
+    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return undefined
+    throw new PineError('IO_FAILED', `cannot look at ${path}: ${String(error)}`, { cause: error })
+  })
+  if (found === undefined) return undefined
+  if (found.isDirectory()) return 'folder'
+  if (found.isBlockDevice()) return 'device'
+  return found.isFile() ? 'file' : 'other'
+}
+
+/** Does nothing where there is no such file. */
+export async function removeFile(path: string): Promise<void> {
+  await rm(path, { force: true })
+}
+
+/** Makes a file of that length that takes no space yet. Throws `FILE_EXISTS` where the path is taken. */
+export async function createSparse(path: string, bytes: number): Promise<void> {
+  try {
+    const file = await open(path, 'wx')
+    try {
+      await file.truncate(bytes)
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    if (isErrno(error, 'EEXIST')) {
+      throw new PineError('FILE_EXISTS', `${path} is there already`, {
+        hint: 'remove it, or give another name',
+        cause: error,
+      })
+    }
+    throw new PineError('IO_FAILED', `cannot create ${path}: ${String(error)}`, { cause: error })
+  }
+}
+
+/** Opens a new file to be written in order; one that is there is emptied. */
+export async function createFile(path: string): Promise<OutputFile> {
+  const file = await failing('create', path, () => open(path, 'w'))
+  return {
+    append: (bytes) => failing('write', path, () => file.writeFile(bytes)),
+    sync: () => failing('sync', path, () => file.sync()),
+    close: () => file.close(),
+  }
+}
+
+export async function rename(from: string, to: string): Promise<void> {
+  await failing('rename to', to, () => move(from, to))
+}
+
+async function failing<T>(verb: string, path: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action()
+  } catch (error) {
+    throw new PineError('IO_FAILED', `cannot ${verb} ${path}: ${String(error)}`, { cause: error })
+  }
+}
+
+/** Writes whole: temporary file in the same folder, sync, rename, sync the folder. */
+export async function replaceFile(path: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
+  const partial = `${path}.partial-${process.pid}`
+  try {
+    const file = await open(partial, 'w', mode)
+    try {
+      await file.writeFile(content)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await move(partial, path)
+  } catch (error) {
+    await rm(partial, { force: true })
+    throw new PineError('IO_FAILED', `cannot write ${path}: ${String(error)}`, { cause: error })
+  }
+  const folder = await open(dirname(path), 'r')
+  try {
+    // A crash before this leaves the old file; the rename itself is atomic.
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}
+
+/** Runs `use` with a fresh folder, and removes it whatever happens. */
+export async function withTempDir<T>(use: (dir: string) => Promise<T>, parent = tmpdir()): Promise<T> {
+  const dir = await mkdtemp(join(parent, 'pine-update-'))
+  try {
+    return await use(dir)
+  } finally {
+    await rm(dir, { recursive: true, force: true })
+  }
+}

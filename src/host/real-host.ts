@@ -1,0 +1,40 @@
+import { setTimeout } from 'node:timers/promises'
+import { exec } from './exec.ts'
+import {
+  createFile,
+  createSparse,
+  kindOf,
+  listFolder,
+  readFile,
+  realPath,
+  removeFile,
+  rename,
+  replaceFile,
+} from './files.ts'
+import type { Host } from './host.ts'
+import { connect, httpStatus } from './net.ts'
+import { openRegion, readSource } from './region.ts'
+import { stopWatchdog } from './watchdog.ts'
+
+/** The machine this process runs on. */
+export function realHost(): Host {
+  return {
+    exec,
+    openRegion,
+    readSource,
+    readFile,
+    replaceFile,
+    realPath,
+    listFolder,
+    kindOf,
+    removeFile,
+    createSparse,
+    createFile,
+    rename,
+    stopWatchdog,
+    connect,
+    httpStatus,
+    now: () => new Date(),
+    sleep: (ms) => setTimeout(ms),
+  }
+}
