@@ -1,0 +1,42 @@
+import { type BootState, otherSlot, type SlotName } from './boot-state.ts'
+import { type Layout, slotPartition } from './layout.ts'
+import type { Records } from './records.ts'
+
+/** Everything a planner may know about a machine, observed at one moment. */
+export interface Facts {
+  /** The disk's device or image file. */
+  disk: string
+  /** False for a disk image or an idle disk (`--disk`). */
+  live: boolean
+  layout: Layout
+  boot: BootState
+  /** The slot that runs; on a disk image the one that the loader picked last. Null before the first boot. */
+  booted: SlotName | null
+  /** `sequence` of the boot state that the running loader read; null on a disk image. */
+  sequenceAtBoot: number | null
+  /** The running loader handed us numbers that agree with the boot state on this disk. */
+  loaderSeesState: boolean
+  records: Records
+}
+
+/** The slot that runs, or on a disk that has not booted yet the one that would. */
+export function runningSlot(facts: Facts): SlotName {
+  return facts.booted ?? (facts.boot.order === 'ab' ? 'a' : 'b')
+}
+
+/** The slot an update goes to: the one that does not run. */
+export function inactiveSlot(facts: Facts): SlotName {
+  return otherSlot(runningSlot(facts))
+}
+
+export function slotBytes(facts: Facts): number {
+  return slotPartition(facts.layout, 'a').bytes
+}
+
+/** A slot that was armed and has neither been confirmed nor given up. */
+export function pendingTrial(facts: Facts): SlotName | undefined {
+  const first: SlotName = facts.boot.order === 'ab' ? 'a' : 'b'
+  const { confirmed, left } = facts.boot.slots[first]
+  const trialRuns = facts.booted === first && !confirmed
+  return !confirmed && (left > 0 || trialRuns) ? first : undefined
+}

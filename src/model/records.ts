@@ -1,0 +1,64 @@
+import * as v from 'valibot'
+
+/** What a slot was last found to hold, after its bytes were read back and hashed. */
+const ImageRecord = v.object({
+  /** BLAKE3 of the image. */
+  digest: v.string(),
+  bytes: v.number(),
+  fs: v.string(),
+  version: v.string(),
+  epoch: v.number(),
+  writtenAt: v.string(),
+})
+export type ImageRecord = v.InferOutput<typeof ImageRecord>
+
+const Rejection = v.object({
+  digest: v.string(),
+  version: v.string(),
+  reason: v.string(),
+  at: v.string(),
+})
+export type Rejection = v.InferOutput<typeof Rejection>
+
+const Trial = v.object({
+  slot: v.picklist(['a', 'b']),
+  digest: v.string(),
+  version: v.string(),
+  armedAt: v.string(),
+  /** False for a rollback: its image was confirmed before. */
+  update: v.boolean(),
+})
+export type Trial = v.InferOutput<typeof Trial>
+
+/**
+ * pine-update's own memory, kept in the bootstate partition so that it survives updates and a wiped /etc.
+ * It explains; what boots is decided by the boot state alone.
+ */
+const Records = v.strictObject({
+  compatible: v.string(),
+  slots: v.strictObject({ a: v.nullable(ImageRecord), b: v.nullable(ImageRecord) }),
+  trial: v.nullable(Trial),
+  /** Newest last. */
+  rejected: v.array(Rejection),
+  /** The highest epoch ever confirmed here: releases below it are refused. */
+  epochFloor: v.number(),
+})
+export type Records = v.InferOutput<typeof Records>
+
+const MAX_REJECTIONS = 32
+
+export function emptyRecords(compatible: string): Records {
+  return { compatible, slots: { a: null, b: null }, trial: null, rejected: [], epochFloor: 0 }
+}
+
+/** Undefined where the value has another shape. */
+export function parseRecords(value: unknown): Records | undefined {
+  const parsed = v.safeParse(Records, value)
+  return parsed.success ? parsed.output : undefined
+}
+
+/** Adds a rejection, once per digest; drops the oldest beyond 32. */
+export function withRejection(records: Records, rejection: Rejection): Records {
+  const others = records.rejected.filter((known) => known.digest !== rejection.digest)
+  return { ...records, rejected: [...others, rejection].slice(-MAX_REJECTIONS) }
+}

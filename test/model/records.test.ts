@@ -1,0 +1,36 @@
+import { expect, test } from 'vitest'
+import { parseCmdline } from '../../src/model/cmdline.ts'
+import { emptyRecords, parseRecords, withRejection } from '../../src/model/records.ts'
+
+const rejection = (digest: string) => ({ digest, version: digest, reason: 'x', at: '2026' })
+
+test('records survive being written and read', () => {
+  const records = withRejection(emptyRecords('web'), rejection('d1'))
+  expect(parseRecords(JSON.parse(JSON.stringify(records)))).toEqual(records)
+})
+
+test.each([
+  [undefined],
+  [null],
+  [{}],
+  [{ ...emptyRecords('web'), extra: 1 }],
+  [{ ...emptyRecords('web'), slots: {} }],
+])('records of another shape are not believed: %j', (value) => expect(parseRecords(value)).toBeUndefined())
+
+test('a rejection is kept once, and the oldest go beyond 32', () => {
+  let records = emptyRecords('web')
+  for (let round = 0; round < 40; round++) records = withRejection(records, rejection(`d${round}`))
+  records = withRejection(records, rejection('d20'))
+  expect(records.rejected).toHaveLength(32)
+  expect(records.rejected.at(-1)?.digest).toBe('d20')
+  expect(records.rejected.filter(({ digest }) => digest === 'd20')).toHaveLength(1)
+})
+
+test('the last word of a name wins on a kernel command line', () => {
+  const cmdline = parseCmdline('quiet root=PARTUUID=ab pine.slot=a  pine.slot=b\n')
+  expect([...cmdline]).toEqual([
+    ['quiet', ''],
+    ['root', 'PARTUUID=ab'],
+    ['pine.slot', 'b'],
+  ])
+})
