@@ -1,0 +1,187 @@
+import * as v from 'valibot'
+import { DIGEST_BYTES, type Digest } from '../core/digest.ts'
+import { PineError } from '../core/error.ts'
+import { isVersion } from '../core/version.ts'
+import { FORMAT_VERSION } from './header.ts'
+import { decodeCanonical, encodeCanonical } from './msgpack.ts'
+
+const MiB = 1024 * 1024
+export const DEFAULT_CHUNK_BYTES = MiB
+const MAX_SEGMENT_BYTES = 16 * MiB
+const MIN_CHUNK_BYTES = 4096
+const MAX_IMAGE_BYTES = 16 * MiB * MiB
+
+/** File systems an image can hold; `raw` where the builder does not know. */
+const IMAGE_FILE_SYSTEMS = ['squashfs', 'erofs', 'ext4', 'raw'] as const
+export type ImageFileSystem = (typeof IMAGE_FILE_SYSTEMS)[number]
+
+/** An image by its content. */
+export interface ImageRef {
+  readonly digest: Digest
+  readonly bytes: number
+}
+
+export interface ImageEntry extends ImageRef {
+  readonly fs: ImageFileSystem
+  /** A power of two from 4 KiB to 1 MiB. The last chunk is as short as the image leaves it. */
+  readonly chunkBytes: number
+  /** BLAKE3 of each chunk, 32 bytes each, in order. */
+  readonly chunks: Uint8Array
+}
+
+/** A run of chunks that one zstd frame produces. */
+export interface SegmentEntry {
+  /** Of the frame, in the bundle. */
+  readonly bytes: number
+  /** Of the frame's content. */
+  readonly rawBytes: number
+  /** Of the frame. */
+  readonly digest: Digest
+  readonly firstChunk: number
+  readonly chunks: number
+}
+
+/** What a host must be able to decode. */
+interface CodecNeed {
+  readonly name: string
+  /** Only where the exact version matters. */
+  readonly version?: string
+}
+
+/** All a bundle says: what it makes, from what, for whom, and each byte that follows. */
+export interface Manifest {
+  readonly format: number
+  /** The kind of host, such as `web-x86`. */
+  readonly compatible: string
+  /** Ordered by `compareVersions`. */
+  readonly version: string
+  /** Anti-rollback floor: never goes down on a host. */
+  readonly epoch: number
+  /** Seconds since 1970, UTC. */
+  readonly created: number
+  readonly expires?: number
+  readonly image: ImageEntry
+  /** The image the segments copy from; none in a full bundle. */
+  readonly bases: readonly ImageRef[]
+  readonly codecs: readonly CodecNeed[]
+  readonly segments: readonly SegmentEntry[]
+  /** Memory an apply needs beside the runtime's own. */
+  readonly memoryBytes: number
+  /** Absolute paths inside the image. */
+  readonly kernel?: { readonly linux: string; readonly initrd: string }
+}
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const digest = v.pipe(
+  v.instance(Uint8Array),
+  v.length(DIGEST_BYTES, `expected ${DIGEST_BYTES} bytes`),
+  v.transform((bytes): Digest => Buffer.from(bytes).toString('hex')),
+)
+/** What `compatible` and codec names look like. */
+export const LABEL = /^[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}$/
+const label = v.pipe(v.string(), v.regex(LABEL, 'expected 1 to 64 letters, digits or ._+~-'))
+const path = v.pipe(
+  v.string(),
+  v.regex(/^(\/(?!\.\.?(\/|$))[A-Za-z0-9._+-]+){1,16}$/, 'expected an absolute path'),
+)
+const segmentBytes = v.pipe(count, v.minValue(1), v.maxValue(MAX_SEGMENT_BYTES))
+
+const ManifestSchema = v.strictObject({
+  format: v.literal(FORMAT_VERSION),
+  compatible: label,
+  version: v.pipe(v.string(), v.check(isVersion, 'expected a version such as 1.2 or 1.2-rc1')),
+  epoch: count,
+  created: count,
+  expires: v.exactOptional(count),
+  image: v.strictObject({
+    bytes: v.pipe(count, v.minValue(1), v.maxValue(MAX_IMAGE_BYTES)),
+    fs: v.picklist(IMAGE_FILE_SYSTEMS),
+    digest,
+    chunkBytes: v.pipe(
+      count,
+      v.check(
+        (n) => n >= MIN_CHUNK_BYTES && n <= MiB && Number.isInteger(Math.log2(n)),
+        'expected a power of two from 4 KiB to 1 MiB',
+      ),
+    ),
+    chunks: v.instance(Uint8Array),
+  }),
+  bases: v.pipe(v.array(v.strictObject({ digest, bytes: v.pipe(count, v.minValue(1)) })), v.maxLength(1)),
+  codecs: v.pipe(v.array(v.strictObject({ name: label, version: v.exactOptional(label) })), v.maxLength(16)),
+  segments: v.array(
+    v.strictObject({
+      bytes: segmentBytes,
+      rawBytes: segmentBytes,
+      digest,
+      firstChunk: count,
+      chunks: v.pipe(count, v.minValue(1)),
+    }),
+  ),
+  memoryBytes: count,
+  kernel: v.exactOptional(v.strictObject({ linux: path, initrd: path })),
+})
+
+export function encodeManifest(manifest: Manifest): Buffer {
+  const { image, bases, segments, codecs, kernel, ...rest } = manifest
+  return encodeCanonical({
+    ...rest,
+    ...(kernel && { kernel }),
+    image: { ...image, digest: rawDigest(image.digest) },
+    bases: bases.map((base) => ({ ...base, digest: rawDigest(base.digest) })),
+    codecs: codecs.map((codec) => ({ ...codec })),
+    segments: segments.map((segment) => ({ ...segment, digest: rawDigest(segment.digest) })),
+  })
+}
+
+/**
+ * Bytes to a checked manifest. Call it on bytes whose signature was verified (src/trust does), or to look at a file.
+ * Throws `BUNDLE_MALFORMED`.
+ */
+export function decodeManifest(bytes: Buffer): Manifest {
+  const result = v.safeParse(ManifestSchema, decodeCanonical(bytes))
+  if (!result.success) throw malformed(describeIssues(result.issues))
+  checkConsistency(result.output)
+  return result.output
+}
+
+/** Chunks of the image; the last one may be short. */
+function chunkCount(image: Pick<ImageEntry, 'bytes' | 'chunkBytes'>): number {
+  return Math.ceil(image.bytes / image.chunkBytes)
+}
+
+/** Where a chunk lies in the image. */
+export function chunkRange(
+  image: Pick<ImageEntry, 'bytes' | 'chunkBytes'>,
+  index: number,
+): { offset: number; bytes: number } {
+  const offset = index * image.chunkBytes
+  return { offset, bytes: Math.min(image.chunkBytes, image.bytes - offset) }
+}
+
+function checkConsistency({ image, segments, created, expires, codecs }: Manifest): void {
+  const chunks = chunkCount(image)
+  if (image.chunks.length !== chunks * DIGEST_BYTES) {
+    throw malformed(`image.chunks has ${image.chunks.length} bytes, expected ${chunks * DIGEST_BYTES}`)
+  }
+  let next = 0
+  for (const { firstChunk, chunks: length } of segments) {
+    if (firstChunk !== next) throw malformed(`a segment starts at chunk ${firstChunk}, expected ${next}`)
+    next += length
+  }
+  if (next !== chunks) throw malformed(`the segments end at chunk ${next}, expected ${chunks}`)
+  if (expires !== undefined && expires <= created) throw malformed('it expires before it was created')
+  if (new Set(codecs.map(({ name }) => name)).size !== codecs.length)
+    throw malformed('a codec is listed twice')
+}
+
+function describeIssues(issues: [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]]): string {
+  return issues.map((issue) => `${v.getDotPath(issue) ?? 'manifest'}: ${issue.message}`).join('; ')
+}
+
+function rawDigest(digest: Digest): Buffer {
+  return Buffer.from(digest, 'hex')
+}
+
+function malformed(what: string): PineError {
+  return new PineError('BUNDLE_MALFORMED', `the manifest is invalid: ${what}`)
+}

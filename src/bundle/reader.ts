@@ -1,0 +1,103 @@
+import { digestOf } from '../core/digest.ts'
+import { PineError } from '../core/error.ts'
+import type { ByteSource } from '../core/region.ts'
+import { type ByteReader, readBytes } from './byte-reader.ts'
+import { type BundleHeader, decodeHeader, HEADER_BYTES, startsLikeABundle } from './header.ts'
+import type { SegmentEntry } from './manifest.ts'
+import { type BundleSignature, decodeSignatures, signaturesBytes } from './signatures.ts'
+
+/** A segment as it arrived, its digest checked. `payload` is valid until the next one is asked for. */
+export interface ArrivedSegment {
+  readonly entry: SegmentEntry
+  readonly payload: Uint8Array
+}
+
+/** The start of a bundle, read but not believed: src/trust turns it into a `Verified<Manifest>`. */
+export interface OpenedBundle {
+  readonly header: BundleHeader
+  readonly manifestBytes: Buffer
+  readonly signatures: readonly BundleSignature[]
+  /**
+   * The rest of the bundle, once, in order, with the table of the verified manifest. Throws `BUNDLE_TRUNCATED`,
+   * `BUNDLE_CORRUPT`, and at the end `BUNDLE_MALFORMED` when bytes follow that no segment names.
+   */
+  segments(table: readonly SegmentEntry[]): AsyncGenerator<ArrivedSegment, void, undefined>
+  /** Lets the source go; needed where `segments` is not read to its end. */
+  close(): Promise<void>
+}
+
+/** Reads header, manifest and signatures; decodes nothing but the header. One pass over `source`, bounded memory. */
+export async function openBundle(source: ByteSource): Promise<OpenedBundle> {
+  const reader = readBytes(source)
+  try {
+    const header = await readHeader(reader)
+    const manifestBytes = await readExactly(reader, header.manifestBytes, 'manifest')
+    const signatures = await readExactly(reader, signaturesBytes(header.signatureCount), 'signatures')
+    return {
+      header,
+      manifestBytes,
+      signatures: decodeSignatures(signatures),
+      segments: (table) => readSegments(reader, table),
+      close: () => reader.close(),
+    }
+  } catch (error) {
+    await reader.close()
+    throw error
+  }
+}
+
+async function readHeader(reader: ByteReader): Promise<BundleHeader> {
+  const bytes = Buffer.alloc(HEADER_BYTES)
+  const found = await reader.fill(bytes)
+  if (found < HEADER_BYTES && startsLikeABundle(bytes.subarray(0, found)))
+    throw truncated('header', HEADER_BYTES, found)
+  return decodeHeader(bytes)
+}
+
+async function* readSegments(
+  reader: ByteReader,
+  table: readonly SegmentEntry[],
+): AsyncGenerator<ArrivedSegment, void, undefined> {
+  const buffer = Buffer.allocUnsafeSlow(table.reduce((most, { bytes }) => Math.max(most, bytes), 0))
+  try {
+    for (const [index, entry] of table.entries()) {
+      const payload = buffer.subarray(0, entry.bytes)
+      await fillOrThrow(reader, payload, `segment ${index}`)
+      if (digestOf(payload) !== entry.digest) {
+        throw new PineError(
+          'BUNDLE_CORRUPT',
+          `segment ${index} does not have the digest the manifest names`,
+          {
+            hint: 'fetch the bundle again',
+          },
+        )
+      }
+      yield { entry, payload }
+    }
+    if (!(await reader.atEnd()))
+      throw new PineError('BUNDLE_MALFORMED', 'bytes follow the last segment of the bundle')
+  } finally {
+    await reader.close()
+  }
+}
+
+async function readExactly(reader: ByteReader, bytes: number, what: string): Promise<Buffer> {
+  const buffer = Buffer.alloc(bytes)
+  await fillOrThrow(reader, buffer, what)
+  return buffer
+}
+
+async function fillOrThrow(reader: ByteReader, into: Uint8Array, what: string): Promise<void> {
+  const found = await reader.fill(into)
+  if (found < into.length) throw truncated(what, into.length, found)
+}
+
+function truncated(what: string, expected: number, found: number): PineError {
+  return new PineError(
+    'BUNDLE_TRUNCATED',
+    `the bundle ends in its ${what}: expected ${expected} bytes, found ${found}`,
+    {
+      hint: 'fetch the bundle again; what was applied so far is kept',
+    },
+  )
+}

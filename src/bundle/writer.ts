@@ -1,0 +1,48 @@
+import { encodeHeader, FORMAT_VERSION, MAX_MANIFEST_BYTES, MAX_SIGNATURES } from './header.ts'
+import { encodeManifest, type Manifest } from './manifest.ts'
+import { type BundleSignature, encodeSignatures } from './signatures.ts'
+
+/** Takes bytes in order; they may be reused once it resolves. */
+export type ByteSink = (bytes: Uint8Array) => Promise<void>
+
+export interface BundleParts {
+  readonly manifest: Manifest
+  /** Over `encodeManifest(manifest)`; empty for a bundle that is signed later. */
+  readonly signatures: readonly BundleSignature[]
+  /** The bytes of the segments, in order, in pieces of any size. */
+  readonly payload: AsyncIterable<Uint8Array> | Iterable<Uint8Array>
+}
+
+/** Writes a bundle; the same parts give the same bytes. Returns its length in bytes. */
+export async function writeBundle(
+  { manifest, signatures, payload }: BundleParts,
+  sink: ByteSink,
+): Promise<number> {
+  const manifestBytes = encodeManifest(manifest)
+  if (manifestBytes.length > MAX_MANIFEST_BYTES || signatures.length > MAX_SIGNATURES) {
+    throw new Error(
+      `manifest of ${manifestBytes.length} bytes, ${signatures.length} signatures: over the limits`,
+    )
+  }
+  const header = {
+    format: FORMAT_VERSION,
+    manifestBytes: manifestBytes.length,
+    signatureCount: signatures.length,
+  }
+  const start = Buffer.concat([encodeHeader(header), manifestBytes, encodeSignatures(signatures)])
+  await sink(start)
+  let written = start.length
+  for await (const piece of payload) {
+    await sink(piece)
+    written += piece.length
+  }
+  const expected = start.length + payloadBytes(manifest)
+  if (written !== expected)
+    throw new Error(`wrote a bundle of ${written} bytes, its manifest says ${expected}`)
+  return written
+}
+
+/** Bytes of all segments together. */
+export function payloadBytes(manifest: Pick<Manifest, 'segments'>): number {
+  return manifest.segments.reduce((sum, { bytes }) => sum + bytes, 0)
+}
