@@ -1,0 +1,144 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { AREA, formatBootstate } from '../../src/boot/bootstate-area.ts'
+import { decodeEnvBlock } from '../../src/boot/env-block.ts'
+import { type CoreImage, embedCore, makeCoreImage } from '../../src/boot/grub-core.ts'
+import { type GrubCfgValues, renderGrubCfg } from '../../src/boot/grub-script.ts'
+import { realHost } from '../../src/host/real-host.ts'
+import { initialBootState } from '../../src/model/boot-state.ts'
+import { BOOTSTATE_BYTES } from '../../src/model/layout.ts'
+
+function withFile<T>(content: Uint8Array, use: (path: string) => T): T {
+  const dir = mkdtempSync(join(tmpdir(), 'pine-area-'))
+  try {
+    writeFileSync(join(dir, 'file'), content)
+    return use(join(dir, 'file'))
+  } finally {
+    rmSync(dir, { recursive: true })
+  }
+}
+
+const TEMPLATE = readFileSync(join(import.meta.dirname, '../../src/system/grub.cfg'), 'utf8')
+const values: GrubCfgValues = {
+  a: { part: 'gpt4', partuuid: '0a' },
+  b: { part: 'gpt5', partuuid: '0b' },
+  statePartuuid: '0d',
+  append: 'console=ttyS0,115200n8 quiet',
+  sleepSeconds: 30,
+}
+
+describe('grub.cfg', () => {
+  test('every placeholder is filled', () => {
+    const script = renderGrubCfg(TEMPLATE, values)
+    expect(script).not.toMatch(/@[a-z_]+@/)
+    expect(script).toContain('root=PARTUUID=0b ro')
+    expect(script).toContain('set part="gpt4"')
+    expect(script).toContain('sleep 30\nreboot\n')
+    expect(Buffer.byteLength(script)).toBeLessThan(AREA['grub.cfg'].bytes / 2)
+  })
+
+  test('the old system is left empty, or named', () => {
+    expect(renderGrubCfg(TEMPLATE, values)).toContain('root=PARTUUID= ')
+    const script = renderGrubCfg(TEMPLATE, { ...values, r: { part: 'msdos1', partuuid: '1234abcd-01' } })
+    expect(script).toContain('root=PARTUUID=1234abcd-01 ro')
+  })
+
+  test('is what GRUB’s own parser accepts', () => {
+    execFileSync('grub-script-check', { input: renderGrubCfg(TEMPLATE, values) })
+    expect(() =>
+      execFileSync('grub-script-check', { input: 'if [', stdio: ['pipe', 'ignore', 'ignore'] }),
+    ).toThrow()
+  })
+
+  test('an unknown and a missing placeholder are found', () => {
+    expect(() => renderGrubCfg(`${TEMPLATE}@surprise@`, values)).toThrow('@surprise@')
+    expect(() => renderGrubCfg(TEMPLATE.replace(/@append@/, ''), values)).toThrow('no place for: append')
+  })
+
+  test.each(['a"b', "a'b", 'a;b', 'a$b', 'a\\b', 'a{b}', 'a#b', 'a\nb', 'a*', 'a|b', 'a`b`', 'ä'])(
+    'kernel arguments with %j are refused',
+    (append) => expect(() => renderGrubCfg(TEMPLATE, { ...values, append })).toThrow('append'),
+  )
+
+  test('other values are checked as well', () => {
+    const a = (part: string, partuuid: string) => ({ ...values, a: { part, partuuid } })
+    expect(() => renderGrubCfg(TEMPLATE, a('gpt4"', '0a'))).toThrow('a_part')
+    expect(() => renderGrubCfg(TEMPLATE, a('gpt4', '0a init=/bin/sh'))).toThrow('a_partuuid')
+    expect(() => renderGrubCfg(TEMPLATE, { ...values, statePartuuid: '' })).toThrow('state_partuuid')
+    expect(() => renderGrubCfg(TEMPLATE, { ...values, sleepSeconds: 1.5 })).toThrow('sleep_seconds')
+  })
+})
+
+describe('the bootstate area', () => {
+  const state = initialBootState('a')
+  const area = formatBootstate({ state, grubCfg: 'reboot\n' })
+
+  test('is a tar stream with the members at their places', () => {
+    expect(area.length).toBe(BOOTSTATE_BYTES)
+    const listed = withFile(area, (file) =>
+      execFileSync('tar', ['--list', '--verbose', '--block-number', '--file', file], { encoding: 'utf8' }),
+    )
+    for (const [name, { offset, bytes }] of Object.entries(AREA)) {
+      expect(offset % 4096).toBe(0)
+      expect(listed).toMatch(new RegExp(`^block ${offset / 512 - 1}: .* ${bytes} .* ${name}$`, 'm'))
+    }
+  })
+
+  test('holds both copies and the script, filled up with newlines', () => {
+    for (const { offset, bytes } of [AREA.env0, AREA.env1]) {
+      expect(decodeEnvBlock(area.subarray(offset, offset + bytes))).toEqual(state)
+    }
+    const { offset, bytes } = AREA['grub.cfg']
+    expect(area.subarray(offset, offset + bytes).toString()).toBe('reboot\n'.padEnd(bytes, '\n'))
+  })
+
+  test('refuses a script that does not fit', () => {
+    expect(() => formatBootstate({ state, grubCfg: '#'.repeat(32769) })).toThrow('at most 32768 fit')
+  })
+})
+
+describe('the core image', () => {
+  let image: CoreImage
+  beforeAll(async () => {
+    image = await makeCoreImage(realHost())
+  })
+  const place = { coreLba: 2048, availableBytes: 1024 * 1024 }
+
+  test('is whole sectors, well within a bios-boot partition of 1 MiB, and the same each time', async () => {
+    expect(image.boot.length).toBe(512)
+    expect(image.core.length % 512).toBe(0)
+    expect(image.core.length).toBeLessThan(512 * 1024)
+    expect((await makeCoreImage(realHost())).core.equals(image.core)).toBe(true)
+  })
+
+  test('is told where it lies', () => {
+    const { bootCode, core } = embedCore(image, place)
+    expect(bootCode.length).toBe(440)
+    expect(bootCode.readBigUInt64LE(0x5c)).toBe(2048n)
+    expect(bootCode.readUInt16BE(0x66)).toBe(0x9090)
+    expect(core.readBigUInt64LE(0x1f4)).toBe(2049n)
+    expect(core.readUInt16LE(0x1fc)).toBe(core.length / 512 - 1)
+    expect(core.readUInt16LE(0x1fe)).toBe(0x820)
+    // Nothing but the block list differs, and the image itself can be placed again.
+    expect(core.subarray(512).equals(image.core.subarray(512))).toBe(true)
+    expect(core.subarray(0, 0x1f4).equals(image.core.subarray(0, 0x1f4))).toBe(true)
+    expect(image.core.readBigUInt64LE(0x1f4)).not.toBe(2049n)
+  })
+
+  test('is refused where it does not fit', () => {
+    const placeIn = (availableBytes: number) => () => embedCore(image, { ...place, availableBytes })
+    expect(placeIn(image.core.length)).not.toThrow()
+    expect(placeIn(image.core.length - 1)).toThrow('the bios-boot partition has')
+  })
+
+  test('a machine without GRUB’s files is told what to install', async () => {
+    const made = makeCoreImage(realHost(), { modulesDir: '/nonexistent' })
+    await expect(made).rejects.toMatchObject({
+      code: 'TOOL_MISSING',
+      hint: expect.stringContaining('grub-pc-bin'),
+    })
+  })
+})
