@@ -1,0 +1,35 @@
+import type { Digest } from '../core/digest.ts'
+import type { SlotName } from '../model/boot-state.ts'
+import type { ImageRecord, Rejection, Trial } from '../model/records.ts'
+
+/** One effect on the machine, as plain data. */
+export type Step =
+  /** Makes a slot unbootable; precedes the first write to it. */
+  | { kind: 'disarm-slot'; slot: SlotName }
+  /** Records that the slot's content is unknown from here on. */
+  | { kind: 'forget-image'; slot: SlotName }
+  | { kind: 'write-image'; slot: SlotName; image: Digest; bytes: number }
+  | { kind: 'flush-slot'; slot: SlotName }
+  /** Reads the slot back from the device and compares its digest. */
+  | { kind: 'verify-image'; slot: SlotName; image: Digest; bytes: number }
+  | { kind: 'record-image'; slot: SlotName; record: ImageRecord }
+  | { kind: 'record-trial'; trial: Trial | null }
+  /** The only step that changes what boots. `keepEtc`: boot with the /etc that the slot had. */
+  | { kind: 'arm-slot'; slot: SlotName; tries: number; keepEtc: boolean }
+  | { kind: 'confirm-slot'; slot: SlotName }
+  | { kind: 'reject-slot'; slot: SlotName }
+  | { kind: 'record-rejection'; rejection: Rejection }
+  | { kind: 'raise-epoch-floor'; epoch: number }
+  /** Stops the timer that would restart a machine that gives no verdict. */
+  | { kind: 'stop-watchdog' }
+  | { kind: 'reboot' }
+
+export type StepKind = Step['kind']
+
+/** What will be done, in order, and what for. JSON-safe. */
+export interface Plan {
+  intent: 'apply' | 'confirm' | 'reject' | 'rollback' | 'verdict'
+  /** One sentence for a person: what this comes to. */
+  outcome: string
+  steps: readonly Step[]
+}
