@@ -1,0 +1,109 @@
+import { writeMeta } from '../boot/grub-state.ts'
+import { digestRegion } from '../core/digest-region.ts'
+import { PineError } from '../core/error.ts'
+import type { OnProgress } from '../core/progress.ts'
+import type { Region } from '../core/region.ts'
+import { arm, type BootState, confirm, disarm, reject, type SlotName } from '../model/boot-state.ts'
+import { type Records, withRejection } from '../model/records.ts'
+import type { Step, StepKind } from '../plan/step.ts'
+import { type Machine, readRecords } from './machine.ts'
+
+/** What the steps of one plan work on. */
+export interface StepContext {
+  machine: Machine
+  /** Puts the image into the slot; only a plan with `write-image` needs it. */
+  writeImage?: (slot: Region, onProgress: OnProgress) => Promise<void>
+  /** Called at the start of each step, and often in long ones. */
+  onStep: (step: Step, doneBytes?: number, totalBytes?: number) => void
+  signal?: AbortSignal
+}
+
+type Runner<K extends StepKind> = (step: Extract<Step, { kind: K }>, context: StepContext) => Promise<void>
+
+/** A new kind of step does not compile until it has a runner. Each may be run again after a crash. */
+const RUNNERS: { [K in StepKind]: Runner<K> } = {
+  'disarm-slot': ({ slot }, context) => changeBoot(context, (boot) => disarm(boot, slot)),
+  'arm-slot': ({ slot, tries, keepEtc }, context) =>
+    changeBoot(context, (boot) => arm(boot, slot, tries, keepEtc)),
+  'confirm-slot': ({ slot }, context) => changeBoot(context, (boot) => confirm(boot, slot)),
+  'reject-slot': ({ slot }, context) => changeBoot(context, (boot) => reject(boot, slot)),
+  'forget-image': ({ slot }, context) => changeRecords(context, (records) => withImage(records, slot, null)),
+  'record-image': ({ slot, record }, context) =>
+    changeRecords(context, (records) => withImage(records, slot, record)),
+  'record-trial': ({ trial }, context) => changeRecords(context, (records) => ({ ...records, trial })),
+  'record-rejection': ({ rejection }, context) =>
+    changeRecords(context, (records) => withRejection(records, rejection)),
+  'raise-epoch-floor': ({ epoch }, context) =>
+    changeRecords(context, (records) => ({ ...records, epochFloor: Math.max(records.epochFloor, epoch) })),
+  'write-image': async (step, context) => {
+    const { writeImage } = context
+    if (writeImage === undefined) throw new Error('a plan with write-image needs a source')
+    await withSlot(context, step.slot, true, (slot) =>
+      writeImage(slot, (done, total) => context.onStep(step, done, total)),
+    )
+  },
+  'flush-slot': ({ slot }, context) =>
+    withSlot(context, slot, true, async (region) => {
+      await region.flush()
+    }),
+  'verify-image': (step, context) =>
+    withSlot(context, step.slot, false, (region) => verifyImage(region, step, context)),
+  'stop-watchdog': async (_step, { machine }) => void (await machine.host.stopWatchdog()),
+  reboot: async (_step, { machine }) => {
+    if (machine.disk.live) await machine.host.exec('systemctl', ['reboot', '--no-block'])
+  },
+}
+
+/** Runs one step. Throws what the step throws; the machine then boots what it booted before. */
+export async function runStep<K extends StepKind>(
+  step: Extract<Step, { kind: K }>,
+  context: StepContext,
+): Promise<void> {
+  const runner = RUNNERS[step.kind] as Runner<K> // the key is the step's own kind
+  await runner(step, context)
+}
+
+async function changeBoot({ machine }: StepContext, change: (boot: BootState) => BootState): Promise<void> {
+  await machine.loader.change(machine.bootstate, change)
+}
+
+async function changeRecords({ machine }: StepContext, change: (records: Records) => Records): Promise<void> {
+  await writeMeta(machine.bootstate, change(await readRecords(machine)))
+}
+
+function withImage(records: Records, slot: SlotName, image: Records['slots']['a']): Records {
+  return { ...records, slots: { ...records.slots, [slot]: image } }
+}
+
+async function withSlot(
+  { machine }: StepContext,
+  slot: SlotName,
+  writable: boolean,
+  use: (region: Region) => Promise<void>,
+): Promise<void> {
+  const region = await machine.disk.open(`rootfs-${slot}`, { writable })
+  try {
+    await use(region)
+  } finally {
+    await region.close()
+  }
+}
+
+/** Reads from the device, not from the cache that the writes left behind. */
+async function verifyImage(
+  region: Region,
+  step: Extract<Step, { kind: 'verify-image' }>,
+  context: StepContext,
+): Promise<void> {
+  await region.dropCache()
+  const found = await digestRegion(region, step.bytes, (done, total) => {
+    context.signal?.throwIfAborted()
+    context.onStep(step, done, total)
+  })
+  if (found === step.image) return
+  throw new PineError(
+    'IMAGE_MISMATCH',
+    `slot ${step.slot} reads back as ${found.slice(0, 12)}, expected ${step.image.slice(0, 12)}`,
+    { hint: 'the disk did not keep what was written: look at dmesg and smartctl; nothing was armed' },
+  )
+}
