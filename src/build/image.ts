@@ -1,0 +1,123 @@
+import { PineError } from '../core/error.ts'
+import { withTempDir } from '../host/files.ts'
+import type { Host } from '../host/host.ts'
+
+/** File systems that an image can have. */
+export const IMAGE_KINDS = ['squashfs', 'erofs', 'ext4'] as const
+export type ImageKind = (typeof IMAGE_KINDS)[number]
+
+export interface ImageRequest {
+  /** A folder with a root file system, or a tar file of one. */
+  from: string
+  out: string
+  fs: ImageKind
+  /** Squashfs only; the loader reads gzip, lzo and xz. */
+  compression: string
+  /** Seconds since 1970: every time stamp in the image that is newer is set to it. Default: files keep theirs. */
+  epochSeconds?: number
+}
+
+const HOUR_MS = 3_600_000
+/** Fixed, so that the same tree gives the same bytes; a slot is found by its PARTUUID, never by this. */
+const FS_UUID = '70696e65-2d75-7064-6174-650000000001'
+
+/** Makes a read-only image of a tree: the same tree gives the same bytes. Throws `TREE_INVALID`, `TOOL_*`. */
+export async function buildImage(host: Host, request: ImageRequest): Promise<void> {
+  const kind = await host.kindOf(request.from)
+  if (kind === undefined) throw new PineError('FILE_NOT_FOUND', `there is no ${request.from}`)
+  if (kind === 'folder') return makeImage(host, request.from, request)
+  await withTempDir(async (tree) => {
+    await unpack(host, request.from, tree)
+    await makeImage(host, tree, request)
+  })
+}
+
+/** Owners, modes and extended attributes are part of a release, so unpacking needs root. */
+async function unpack(host: Host, tar: string, tree: string): Promise<void> {
+  if (process.getuid?.() !== 0) {
+    throw new PineError('NOT_ROOT', `unpacking ${tar} with its owners needs root`, {
+      hint: 'run the command as root, or give a folder',
+    })
+  }
+  const keep = ['--numeric-owner', '--xattrs', '--xattrs-include=*', '--same-permissions']
+  await host.exec('tar', ['-xf', tar, '-C', tree, ...keep], { timeoutMs: HOUR_MS })
+}
+
+async function makeImage(host: Host, tree: string, request: ImageRequest): Promise<void> {
+  await requireTree(host, tree, request.from)
+  switch (request.fs) {
+    case 'squashfs':
+      return makeSquashfs(host, tree, request)
+    case 'erofs':
+      return makeErofs(host, tree, request)
+    case 'ext4':
+      return makeExt4(host, tree, request)
+  }
+}
+
+async function requireTree(host: Host, tree: string, origin: string): Promise<void> {
+  if ((await host.listFolder(tree)).length === 0) {
+    throw new PineError('TREE_INVALID', `${origin} is empty, expected a root file system`, {
+      hint: 'give the folder that has etc and usr in it',
+    })
+  }
+}
+
+async function makeSquashfs(host: Host, tree: string, request: ImageRequest): Promise<void> {
+  const { out, compression, epochSeconds } = request
+  const args = [tree, out, '-comp', compression, '-noappend', '-quiet', '-no-progress']
+  // mksquashfs takes either the variable, which also clamps the times of files, or the option, which does not.
+  const [times, env] =
+    epochSeconds === undefined ? [['-mkfs-time', '0'], {}] : [[], { SOURCE_DATE_EPOCH: String(epochSeconds) }]
+  await host.exec('mksquashfs', [...args, ...times], { timeoutMs: HOUR_MS, env })
+}
+
+async function makeErofs(host: Host, tree: string, request: ImageRequest): Promise<void> {
+  const args = [
+    '-T',
+    String(request.epochSeconds ?? 0),
+    '-U',
+    FS_UUID,
+    '-zlz4hc,9',
+    '--quiet',
+    request.out,
+    tree,
+  ]
+  await host.exec('mkfs.erofs', args, { timeoutMs: HOUR_MS })
+}
+
+/**
+ * Written with room to spare, then shrunk: the smallest size is known only once everything is in. Without a
+ * journal, since nothing ever writes to it, and with no feature that GRUB 2.06 cannot read.
+ */
+async function makeExt4(host: Host, tree: string, request: ImageRequest): Promise<void> {
+  const env = { E2FSPROGS_FAKE_TIME: String(request.epochSeconds ?? 1) }
+  const options = { timeoutMs: HOUR_MS, env }
+  const used = await host.exec('du', ['--summarize', '--block-size=1', '--apparent-size', tree])
+  const inodes = Number.parseInt(await host.exec('du', ['--summarize', '--inodes', tree]), 10) + 64
+  const bytes = Math.ceil(Number.parseInt(used, 10) * 1.2) + inodes * 4096 + 32 * 1024 * 1024
+  const shape = ['-q', '-F', '-b', '4096', '-m', '0', '-I', '256', '-N', String(inodes), '-U', FS_UUID]
+  const extended = `hash_seed=${FS_UUID},lazy_itable_init=0,nodiscard`
+  await host.removeFile(request.out)
+  const target = ['-d', tree, request.out, `${Math.ceil(bytes / 1024)}k`]
+  await host.exec('mke2fs', [...shape, '-E', extended, '-O', EXT4_FEATURES, ...target], options)
+  await fixAccessTimes(host, request)
+  await host.exec('resize2fs', ['-M', request.out], options)
+}
+
+const EXT4_FEATURES =
+  'none,ext_attr,dir_index,filetype,extent,64bit,flex_bg,sparse_super2,large_file,huge_file,extra_isize,metadata_csum'
+
+/** mke2fs copies access times, and reading the tree to make the first image changed them. */
+async function fixAccessTimes(host: Host, request: ImageRequest): Promise<void> {
+  const summary = await host.exec('dumpe2fs', ['-h', request.out])
+  const count = (label: string) => Number(new RegExp(`^${label}: +(\\d+)$`, 'm').exec(summary)?.[1])
+  const used = count('Inode count') - count('Free inodes')
+  // Inode 2 is the root, 11 the first that is not reserved; mke2fs hands them out without gaps.
+  const numbers = Array.from({ length: used }, (_, index) => index + 1).filter((n) => n === 2 || n > 10)
+  const lines = numbers.map((n) => `sif <${n}> atime @${request.epochSeconds ?? 0}`)
+  await host.exec('debugfs', ['-w', '-f', '-', request.out], {
+    input: `${lines.join('\n')}\n`,
+    timeoutMs: HOUR_MS,
+  })
+}

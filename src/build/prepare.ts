@@ -1,0 +1,150 @@
+import { join } from 'node:path'
+import { PineError } from '../core/error.ts'
+import type { Host } from '../host/host.ts'
+import { cleanTree } from './clean-tree.ts'
+import { requireTree } from './tree-needs.ts'
+
+export interface PrepareOptions {
+  /** The files of src/system. */
+  systemDir: string
+  /** dist: the command line as one file, with the native core and the data that lie beside it. */
+  cliBundleDir: string
+}
+
+const LIB = 'usr/lib/pine-update'
+const INITRAMFS = 'usr/share/initramfs-tools'
+const UNITS = 'usr/lib/systemd/system'
+
+/** [file of src/system, place in the tree, mode] */
+const FILES = [
+  ['launcher', 'usr/bin/pine-update', '755'],
+  ['etc-merge', `${LIB}/etc-merge`, '755'],
+  ['initramfs-functions.sh', `${LIB}/initramfs-functions.sh`, '644'],
+  ['initramfs.conf', `${LIB}/initramfs.conf`, '644'],
+  ['initramfs-tools.conf', `${INITRAMFS}/conf.d/pine-update`, '644'],
+  ['initramfs-hook', `${INITRAMFS}/hooks/pine-update`, '755'],
+  ['initramfs-watchdog', `${INITRAMFS}/scripts/init-top/pine-update-watchdog`, '755'],
+  ['initramfs-state', `${INITRAMFS}/scripts/local-bottom/pine-update-state`, '755'],
+  ['pine-update-health.service', `${UNITS}/pine-update-health.service`, '644'],
+  ['pine-update-ssh-keys.service', `${UNITS}/pine-update-ssh-keys.service`, '644'],
+] as const
+
+/** Enabled in /usr, so that /etc stays as the administrator left it. tmp.mount: / is read-only. */
+const WANTED = [
+  ['multi-user.target', 'pine-update-health.service'],
+  ['multi-user.target', 'pine-update-ssh-keys.service'],
+  ['local-fs.target', 'tmp.mount'],
+] as const
+
+/** What `prepareTree` would do, for a person. Throws what it throws for a tree that cannot be used. */
+export async function describePrepare(host: Host, tree: string): Promise<string[]> {
+  const kernel = await requireTree(host, tree)
+  return [
+    `copy the agent to /${LIB}`,
+    ...FILES.map(([, to]) => `write /${to}`),
+    ...WANTED.map(([target, unit]) => `start ${unit} with ${target}`),
+    `link /boot/vmlinuz and /boot/initrd.img to kernel ${kernel}`,
+    'remove host keys, machine-id, logs, package lists and caches',
+    `make /boot/initrd.img-${kernel} anew`,
+  ]
+}
+
+const INITRD_TIMEOUT_MS = 900_000
+
+/**
+ * Makes a root file system of Debian's packages fit to be an image: installs the agent and its boot integration,
+ * removes what must not be the same on two machines, and makes the initrd anew. Changes the tree in place; running
+ * it twice gives the same initrd. Runs programs of the tree as root. Throws `TREE_INVALID`, `NOT_ROOT`, `TOOL_*`.
+ */
+export async function prepareTree(host: Host, tree: string, options: PrepareOptions): Promise<void> {
+  const kernelVersion = await requireTree(host, tree)
+  await installAgent(host, tree, options.cliBundleDir)
+  await installIntegration(host, tree, options.systemDir)
+  await linkKernel(host, tree, kernelVersion)
+  await cleanTree(host, tree)
+  await makeInitrd(host, tree, { kernelVersion, systemDir: options.systemDir })
+}
+
+async function installAgent(host: Host, tree: string, cliBundleDir: string): Promise<void> {
+  const names = (await host.listFolder(cliBundleDir)).filter((name) => name !== 'demo.cjs')
+  if (!names.includes('pine-update.cjs')) {
+    throw new PineError('FILE_NOT_FOUND', `there is no pine-update.cjs in ${cliBundleDir}`, {
+      hint: 'run "npm run build" first',
+    })
+  }
+  const target = join(tree, LIB)
+  await host.exec('mkdir', ['-p', target])
+  const from = names.map((name) => join(cliBundleDir, name))
+  await host.exec('cp', ['--recursive', '--no-preserve=ownership', '--target-directory', target, ...from])
+}
+
+async function installIntegration(host: Host, tree: string, systemDir: string): Promise<void> {
+  for (const [name, to, mode] of FILES) {
+    const owner = ['--owner=0', '--group=0', `--mode=${mode}`]
+    await host.exec('install', [
+      '-D',
+      '--no-target-directory',
+      ...owner,
+      join(systemDir, name),
+      join(tree, to),
+    ])
+  }
+  await provideTmpMount(host, tree)
+  for (const [target, unit] of WANTED) {
+    const wants = join(tree, UNITS, `${target}.wants`)
+    await host.exec('mkdir', ['-p', wants])
+    await host.exec('ln', ['--symbolic', '--force', '--no-dereference', `../${unit}`, join(wants, unit)])
+  }
+}
+
+/** Debian 12 ships tmp.mount as an example only. */
+async function provideTmpMount(host: Host, tree: string): Promise<void> {
+  const unit = join(tree, UNITS, 'tmp.mount')
+  if ((await host.kindOf(unit)) !== undefined) return
+  await host.exec('cp', [join(tree, 'usr/share/systemd/tmp.mount'), unit])
+}
+
+/** The loader knows two names; relative links, since it reads them before anything is mounted. */
+async function linkKernel(host: Host, tree: string, kernelVersion: string): Promise<void> {
+  for (const name of ['vmlinuz', 'initrd.img']) {
+    const link = join(tree, 'boot', name)
+    await host.exec('ln', ['--symbolic', '--force', '--no-dereference', `${name}-${kernelVersion}`, link])
+  }
+}
+
+async function makeInitrd(
+  host: Host,
+  tree: string,
+  options: { kernelVersion: string; systemDir: string },
+): Promise<void> {
+  const initrd = `/boot/initrd.img-${options.kernelVersion}`
+  // Time stamps are cut to that of the kernel, so that the same packages give the same initrd.
+  const seconds = await host.exec('stat', [
+    '-c',
+    '%Y',
+    join(tree, 'boot', `vmlinuz-${options.kernelVersion}`),
+  ])
+  const inTree = (...command: string[]) =>
+    host.exec('unshare', ['--mount', 'sh', join(options.systemDir, 'in-tree'), tree, ...command], {
+      timeoutMs: INITRD_TIMEOUT_MS,
+      env: { SOURCE_DATE_EPOCH: seconds.trim() },
+    })
+  await inTree('update-initramfs', '-c', '-k', options.kernelVersion)
+  const listed = new Set((await inTree('lsinitramfs', initrd)).split('\n'))
+  const missing = IN_INITRD.filter((name) => !listed.has(name))
+  if (missing.length > 0) {
+    throw new PineError('TREE_INVALID', `the initrd of ${tree} has no ${missing.join(', ')}`, {
+      hint: 'does a file in /etc/initramfs-tools of the tree take the place of one of pine-update?',
+    })
+  }
+}
+
+/** Without one of these a boot would end in a reboot, or in a system that forgets what is written to it. */
+const IN_INITRD = [
+  'scripts/init-top/pine-update-watchdog',
+  'scripts/local-bottom/pine-update-state',
+  'usr/lib/pine-update/etc-merge',
+  'usr/lib/pine-update/initramfs.conf',
+  'usr/sbin/e2fsck',
+  'usr/bin/cp',
+]
