@@ -1,0 +1,106 @@
+import { Command } from 'commander'
+import { openBundle } from '../bundle/reader.ts'
+import type { ByteSource } from '../core/region.ts'
+import { MAX_TRIES } from '../model/boot-state.ts'
+import { describePlan, describeStep } from '../plan/describe.ts'
+import type { Plan } from '../plan/step.ts'
+import { type ApplyRequest, admitBundle, applyBundle, type ReadyBundle } from '../run/apply.ts'
+import { type Machine, withMachine } from '../run/machine.ts'
+import { readSettings } from '../run/settings.ts'
+import { type Io, printResult } from './io.ts'
+import { dryRunOption, examples, machineOptions, wholeNumber } from './options.ts'
+import { createProgress } from './progress.ts'
+
+interface ApplyOptions {
+  disk?: string
+  config?: string
+  keyring?: string
+  tries?: number
+  reboot?: boolean
+  allowDowngrade?: boolean
+  forceRejected?: boolean
+  dryRun?: boolean
+  json?: boolean
+}
+
+export function applyCommand(io: Io): Command {
+  const command = machineOptions(new Command('apply'))
+    .description('Apply a bundle to the slot that does not run, and make it boot next.')
+    .argument('<bundle>', 'a file, or - for standard input')
+    .option('--keyring <path>', 'trusted keys (default: the configured folder)')
+    .option('--tries <n>', 'boots the release has to prove itself', wholeNumber('--tries', 1, MAX_TRIES))
+    .option('--reboot', 'restart when the release is in place')
+    .option('--allow-downgrade', 'accept an older version or epoch')
+    .option('--force-rejected', 'accept a release that was rejected here before')
+    .addOption(dryRunOption())
+    .action((bundle: string, options: ApplyOptions) => runApply(io, bundle, options))
+  return examples(command, [
+    'apply web-2.0.bundle --reboot',
+    'apply web-2.0.bundle --dry-run',
+    'apply - --disk web.img --config ci.toml < web-2.0.bundle',
+  ])
+}
+
+async function runApply(io: Io, path: string, options: ApplyOptions): Promise<void> {
+  const settings = await readSettings(io.host, options.config)
+  const request: ApplyRequest = {
+    settings,
+    keyring: options.keyring,
+    tries: options.tries,
+    reboot: options.reboot ?? false,
+    allowDowngrade: options.allowDowngrade ?? false,
+    forceRejected: options.forceRejected ?? false,
+  }
+  const source: ByteSource = path === '-' ? io.stdin : io.host.readSource(path)
+  await withMachine(io.host, { disk: options.disk, writable: options.dryRun !== true }, async (machine) => {
+    const opened = await openBundle(source)
+    try {
+      const ready = await admitBundle(machine, opened, request)
+      if (ready.plan === undefined) return printUnchanged(io, ready, options)
+      if (options.dryRun === true) return printPlan(io, ready.plan, options)
+      await applyWithProgress(io, machine, { ...ready, plan: ready.plan })
+      printApplied(io, ready, options)
+    } finally {
+      await opened.close()
+    }
+  })
+}
+
+async function applyWithProgress(
+  io: Io,
+  machine: Machine,
+  ready: ReadyBundle & { plan: Plan },
+): Promise<void> {
+  const progress = createProgress(io)
+  const interrupted = new AbortController()
+  const interrupt = (): void => interrupted.abort()
+  // Stop between two chunks: what is written stays right, and the slot is not armed.
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
+  try {
+    await applyBundle(machine, ready, {
+      signal: interrupted.signal,
+      onBase: (done, total) => progress.update('check the base', done, total),
+      onStep: (step, done, total) => progress.update(describeStep(step), done, total),
+    })
+  } finally {
+    progress.end()
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt)
+  }
+}
+
+function printUnchanged(io: Io, { manifest, unchanged }: ReadyBundle, options: ApplyOptions): void {
+  const json = { changed: false, version: manifest.version, reason: unchanged }
+  printResult(io, { json, text: `nothing to do: ${unchanged}` }, options)
+}
+
+function printPlan(io: Io, plan: Plan, options: ApplyOptions): void {
+  printResult(io, { json: { dryRun: true, plan }, text: describePlan(plan) }, options)
+}
+
+function printApplied(io: Io, { plan, manifest }: ReadyBundle, options: ApplyOptions): void {
+  const { version, image } = manifest
+  const rebooting = options.reboot === true
+  const next = rebooting ? 'restarting' : 'restart to try it'
+  const json = { changed: true, version, digest: image.digest, rebooting }
+  printResult(io, { json, text: `${plan?.outcome ?? version} ${next}` }, options)
+}

@@ -1,0 +1,91 @@
+import { Command } from 'commander'
+import { buildDisk, type DiskRequest, describeDisk, planLayout } from '../build/disk.ts'
+import { PineError } from '../core/error.ts'
+import { type Io, printResult } from './io.ts'
+import {
+  byteSize,
+  dryRunOption,
+  examples,
+  jsonOption,
+  kernelArguments,
+  labelText,
+  versionText,
+  wholeNumber,
+} from './options.ts'
+import { createProgress } from './progress.ts'
+
+export function diskCommand(io: Io): Command {
+  return new Command('disk').description('Make disk images that boot.').addCommand(buildCommand(io))
+}
+
+/** What `disk build` and `install` have in common. */
+export interface ContentOptions {
+  layout: string
+  image: string
+  compatible: string
+  release: string
+  epoch: number
+  append: string
+  json?: boolean
+  dryRun?: boolean
+}
+
+export function contentOptions(command: Command): Command {
+  return command
+    .requiredOption('--layout <file>', 'sfdisk script, see layouts/')
+    .requiredOption('--image <file>', 'image for slot a, from "image build"')
+    .requiredOption('--compatible <id>', 'kind of host; only bundles made for it are accepted', labelText)
+    .requiredOption('--release <version>', 'version of the release in the image', versionText)
+    .option('--epoch <n>', 'its anti-rollback epoch', wholeNumber('--epoch', 0, 2 ** 31), 0)
+    .option('--append <args>', 'further kernel arguments', kernelArguments, '')
+    .addOption(dryRunOption())
+    .addOption(jsonOption())
+}
+
+export async function diskRequest(
+  io: Io,
+  options: ContentOptions,
+  target: string,
+): Promise<Omit<DiskRequest, 'diskBytes'>> {
+  const layout = await io.host.readFile(options.layout)
+  if (layout === undefined) throw new PineError('FILE_NOT_FOUND', `there is no layout ${options.layout}`)
+  const { image, compatible, release: version, epoch, append } = options
+  return { layout: layout.toString(), image, target, compatible, version, epoch, append }
+}
+
+function buildCommand(io: Io): Command {
+  const command = contentOptions(
+    new Command('build')
+      .description('Make a disk image from a layout and an image: loader, slot a, state; slot b is empty.')
+      .requiredOption('--out <file>', 'the disk image to make')
+      .requiredOption('--size <size>', 'of the disk, such as 4G; takes only what is used', byteSize),
+  ).action((options: ContentOptions & { out: string; size: number }) => runBuild(io, options))
+  return examples(command, [
+    'disk build --layout layouts/gpt-bios.sfdisk --image web-1.0.squashfs --compatible web --release 1.0 \\\n' +
+      '      --size 4G --out web.img',
+  ])
+}
+
+async function runBuild(io: Io, options: ContentOptions & { out: string; size: number }): Promise<void> {
+  const request = { ...(await diskRequest(io, options, options.out)), diskBytes: options.size }
+  const layout = await planLayout(io.host, request)
+  const text = describeDisk(layout, request)
+  if (options.dryRun === true) return printResult(io, { json: { dryRun: true, layout }, text }, options)
+  await io.host.createSparse(options.out, options.size)
+  try {
+    await writeContent(io, request)
+  } catch (error) {
+    await io.host.removeFile(options.out)
+    throw error
+  }
+  printResult(io, { json: { out: options.out, layout }, text }, options)
+}
+
+export async function writeContent(io: Io, request: DiskRequest): Promise<void> {
+  const progress = createProgress(io)
+  try {
+    await buildDisk(io.host, request, (done, total) => progress.update('write the image', done, total))
+  } finally {
+    progress.end()
+  }
+}

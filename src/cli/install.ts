@@ -1,0 +1,61 @@
+import { Command } from 'commander'
+import { describeDisk, planLayout } from '../build/disk.ts'
+import { PineError } from '../core/error.ts'
+import { usesOf } from '../host/in-use.ts'
+import { type ContentOptions, contentOptions, diskRequest, writeContent } from './disk.ts'
+import { type Io, printResult } from './io.ts'
+import { examples } from './options.ts'
+
+interface InstallOptions extends ContentOptions {
+  disk: string
+  yes?: boolean
+}
+
+export function installCommand(io: Io): Command {
+  const command = contentOptions(
+    new Command('install')
+      .description(
+        'Put layout and image on an idle disk. Everything on it is lost; a disk in use is refused.',
+      )
+      .requiredOption('--disk <device>', 'the whole disk, such as /dev/sdb')
+      .option('--yes', 'erase the disk without asking'),
+  ).action((options: InstallOptions) => runInstall(io, options))
+  return examples(command, [
+    'install --disk /dev/sdb --layout layouts/gpt-bios.sfdisk --image web-1.0.squashfs \\\n' +
+      '      --compatible web --release 1.0 --dry-run',
+  ])
+}
+
+async function runInstall(io: Io, options: InstallOptions): Promise<void> {
+  const diskBytes = await idleDiskBytes(io, options.disk)
+  const request = { ...(await diskRequest(io, options, options.disk)), diskBytes }
+  const layout = await planLayout(io.host, request)
+  const text = describeDisk(layout, request)
+  if (options.dryRun === true) return printResult(io, { json: { dryRun: true, layout }, text }, options)
+  if (options.yes !== true) {
+    throw new PineError('USAGE', `this erases ${options.disk}`, {
+      hint: 'look at it with --dry-run; when it is the right disk, add --yes',
+    })
+  }
+  await writeContent(io, request)
+  printResult(io, { json: { disk: options.disk, layout }, text }, options)
+}
+
+async function idleDiskBytes(io: Io, disk: string): Promise<number> {
+  const kind = await io.host.kindOf(disk)
+  if (kind !== 'device') {
+    throw new PineError('USAGE', `${disk} is not a block device`, {
+      hint:
+        kind === 'file' ? 'to make an image file, use "pine-update disk build"' : 'see lsblk for the disks',
+    })
+  }
+  const uses = await usesOf(io.host, disk)
+  if (uses.length > 0) {
+    throw new PineError('DISK_IN_USE', `${disk} is in use: ${uses.join('; ')}`, {
+      hint: 'unmount it first, and check that it is the disk you mean',
+    })
+  }
+  const region = await io.host.openRegion(disk)
+  await region.close()
+  return region.bytes
+}

@@ -1,0 +1,45 @@
+import { Command } from 'commander'
+import { PineError } from '../core/error.ts'
+import { formatPublicKey, generateKey } from '../trust/keys.ts'
+import { type Io, printResult } from './io.ts'
+import { dryRunOption, examples, jsonOption } from './options.ts'
+
+export function keyCommand(io: Io): Command {
+  return new Command('key').description('Make the keys that sign bundles.').addCommand(generateCommand(io))
+}
+
+interface GenerateOptions {
+  out: string
+  comment: string
+  dryRun?: boolean
+  json?: boolean
+}
+
+function generateCommand(io: Io): Command {
+  const command = new Command('generate')
+    .description('Make an Ed25519 key: NAME.key stays secret and signs, NAME.pub goes to the hosts.')
+    .requiredOption('--out <name>', 'path without the endings .key and .pub')
+    .option('--comment <text>', 'who uses it', '')
+    .addOption(dryRunOption())
+    .addOption(jsonOption())
+    .action((options: GenerateOptions) => runGenerate(io, options))
+  return examples(command, ['key generate --out ~/keys/ci --comment "CI of example.org"'])
+}
+
+async function runGenerate(io: Io, { out, comment, ...options }: GenerateOptions): Promise<void> {
+  const [secret, open] = [`${out}.key`, `${out}.pub`]
+  for (const path of [secret, open]) {
+    if ((await io.host.kindOf(path)) !== undefined) {
+      throw new PineError('FILE_EXISTS', `${path} is there already`, { hint: 'a key is never overwritten' })
+    }
+  }
+  if (options.dryRun === true) {
+    const text = `would write ${secret} and ${open}`
+    return printResult(io, { json: { dryRun: true, secret, public: open }, text }, options)
+  }
+  const { publicKey, privatePem } = generateKey(comment)
+  await io.host.replaceFile(secret, privatePem, 0o600)
+  await io.host.replaceFile(open, formatPublicKey(publicKey))
+  const text = `key ${publicKey.id}: ${secret} signs, ${open} goes into the keyring of the hosts`
+  printResult(io, { json: { id: publicKey.id, secret, public: open }, text }, options)
+}

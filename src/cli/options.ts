@@ -1,0 +1,68 @@
+import { type Command, Option } from 'commander'
+import { APPEND } from '../boot/grub-script.ts'
+import { LABEL } from '../bundle/manifest.ts'
+import { PineError } from '../core/error.ts'
+import { isVersion } from '../core/version.ts'
+
+/** Result as one JSON document on standard output. */
+export function jsonOption(): Option {
+  return new Option('--json', 'print the result as one JSON document')
+}
+
+export function dryRunOption(): Option {
+  return new Option('--dry-run', 'print what would be done, and do nothing')
+}
+
+/** Options of every command that looks at a machine. */
+export function machineOptions(command: Command): Command {
+  return command
+    .option('--disk <file>', 'work on a disk image or idle disk instead of the running machine')
+    .option('--config <file>', 'configuration (default: /etc/pine-update/config.toml)')
+    .addOption(jsonOption())
+}
+
+/** A whole number from `min` to `max`, for commander. */
+export function wholeNumber(name: string, min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (Number.isSafeInteger(value) && value >= min && value <= max) return value
+    throw new PineError('USAGE', `${name} must be a whole number from ${min} to ${max}, not ${text}`)
+  }
+}
+
+/** A version that can be ordered, for commander. */
+export function versionText(text: string): string {
+  if (isVersion(text)) return text
+  throw new PineError('USAGE', `a version looks like 1.2 or 1.2-rc1, not ${text}`)
+}
+
+/** A kind of host, for commander. */
+export function labelText(text: string): string {
+  if (LABEL.test(text)) return text
+  throw new PineError('USAGE', `--compatible takes 1 to 64 letters, digits or ._+~-, not ${text}`)
+}
+
+/** Kernel arguments that GRUB takes literally, for commander. */
+export function kernelArguments(text: string): string {
+  if (APPEND.test(text)) return text
+  throw new PineError('USAGE', `--append takes letters, digits, spaces and ._,:=/@+-, not ${text}`)
+}
+
+const UNITS: Record<string, number> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3, T: 1024 ** 4 }
+
+/** `512M` → bytes, for commander. */
+export function byteSize(text: string): number {
+  const match = /^(\d+)([KMGT]?)(?:i?B)?$/.exec(text)
+  const unit = UNITS[match?.[2] ?? '-']
+  const bytes = Number(match?.[1]) * (unit ?? Number.NaN)
+  if (Number.isSafeInteger(bytes) && bytes > 0) return bytes
+  throw new PineError('USAGE', `a size is a number with K, M, G or T, such as 512M, not ${text}`)
+}
+
+/** `Examples:` at the end of a command's help. */
+export function examples(command: Command, lines: readonly string[]): Command {
+  return command.addHelpText(
+    'after',
+    `\nExamples:\n${lines.map((line) => `  $ pine-update ${line}`).join('\n')}`,
+  )
+}
