@@ -5,8 +5,11 @@ import { simulateLoader } from '../model/loader.ts'
 import type { ImageRecord, Rejection } from '../model/records.ts'
 import type { Settings } from '../model/settings.ts'
 
-/** `empty`: nothing recorded. `unbootable`: disarmed, or all tries spent without a verdict. */
-export type SlotCondition = 'confirmed' | 'trial' | 'rejected' | 'unbootable' | 'empty'
+/**
+ * `unknown`: no image is recorded; never written, or a write that did not end. `unbootable`: disarmed, or all tries
+ * spent without a verdict.
+ */
+export type SlotCondition = 'confirmed' | 'trial' | 'rejected' | 'unbootable' | 'unknown'
 
 export interface SlotStatus {
   slot: SlotName
@@ -65,7 +68,7 @@ function slotStatus(facts: Facts, slot: SlotName): SlotStatus {
 function unconfirmedCondition(facts: Facts, slot: SlotName): SlotCondition {
   const image = facts.records.slots[slot]
   if (pendingTrial(facts) === slot) return 'trial'
-  if (image === null) return 'empty'
+  if (image === null) return 'unknown'
   return facts.records.rejected.some(({ digest }) => digest === image.digest) ? 'rejected' : 'unbootable'
 }
 

@@ -189,7 +189,7 @@ describe('found while it is written: not armed, the booted system untouched, and
     expect(ran.json().error.code).toBe(code)
     const after = (await shop.ok(`status --json ${ON_DISK}`)).json()
     expect(after).toMatchObject({ nextBoot: 'a', trial: null })
-    expect(after.slots[1]).toMatchObject({ condition: 'empty', triesLeft: 0 })
+    expect(after.slots[1]).toMatchObject({ condition: 'unknown', triesLeft: 0 })
     expect(digestOf(slotContent(shop, 'a'))).toBe(booted)
 
     renameSync(shop.path('whole.bundle'), shop.path('2.0.bundle'))
