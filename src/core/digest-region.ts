@@ -1,19 +1,13 @@
 import { createHasher, type Digest } from './digest.ts'
 import type { OnProgress } from './progress.ts'
-import type { Region } from './region.ts'
+import { type Region, readParts } from './region.ts'
 
-const READ_BYTES = 1024 * 1024
-
-/** BLAKE3 of the first `bytes` of a region, read through one reused buffer. */
+/** BLAKE3 of the first `bytes` of a region. */
 export async function digestRegion(region: Region, bytes: number, onProgress?: OnProgress): Promise<Digest> {
   const hasher = createHasher()
-  const buffer = Buffer.allocUnsafeSlow(READ_BYTES)
-  for (let done = 0; done < bytes; ) {
-    const part = buffer.subarray(0, Math.min(READ_BYTES, bytes - done))
-    await region.read(part, done)
+  for await (const { part, position } of readParts(region, bytes)) {
     hasher.update(part)
-    done += part.length
-    onProgress?.(done, bytes)
+    onProgress?.(position + part.length, bytes)
   }
   return hasher.hex()
 }

@@ -23,3 +23,18 @@ export interface OpenRegion extends Region {
 
 /** Bytes that arrive once, in order: a file, standard input, a download. */
 export type ByteSource = AsyncIterable<Uint8Array>
+
+const READ_BYTES = 1024 * 1024
+
+/** The first `bytes` of a region, in order, through one buffer: each part is valid until the next is asked for. */
+export async function* readParts(
+  region: Region,
+  bytes: number,
+): AsyncGenerator<{ part: Buffer; position: number }, void, undefined> {
+  const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, bytes))
+  for (let position = 0; position < bytes; position += buffer.length) {
+    const part = buffer.subarray(0, Math.min(buffer.length, bytes - position))
+    await region.read(part, position)
+    yield { part, position }
+  }
+}

@@ -1,4 +1,4 @@
-import type { Region } from '../core/region.ts'
+import { type Region, readParts } from '../core/region.ts'
 import type { RollingHash } from './rolling.ts'
 
 /**
@@ -13,18 +13,14 @@ export interface BaseIndex {
 }
 
 const FILTER_BITS = 24
-const READ_BYTES = 1024 * 1024
 
 /** Reads the whole base once. Blocks of zeros are left out: they need no base. */
 export async function indexBase(base: Region, hash: RollingHash): Promise<BaseIndex> {
   const table = createTable(Math.floor(base.bytes / hash.blockBytes))
-  const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, base.bytes))
-  for (let start = 0; start < base.bytes; start += buffer.length) {
-    const piece = buffer.subarray(0, Math.min(buffer.length, base.bytes - start))
-    await base.read(piece, start)
-    for (let at = 0; at + hash.blockBytes <= piece.length; at += hash.blockBytes) {
-      const value = hash.of(piece, at)
-      if (value !== hash.ofZeros) table.add(value, (start + at) / hash.blockBytes)
+  for await (const { part, position } of readParts(base, base.bytes)) {
+    for (let at = 0; at + hash.blockBytes <= part.length; at += hash.blockBytes) {
+      const value = hash.of(part, at)
+      if (value !== hash.ofZeros) table.add(value, (position + at) / hash.blockBytes)
     }
   }
   return {
