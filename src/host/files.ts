@@ -15,40 +15,23 @@ import type { FileKind, OutputFile } from './host.ts'
 
 /** Undefined where there is no such file. */
 export async function readFile(path: string): Promise<Buffer | undefined> {
-  try {
-    return await read(path)
-  } catch (error) {
-    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return undefined
-    throw new PineError('IO_FAILED', `cannot read ${path}: ${String(error)}`, { cause: error })
-  }
+  return failing('read', path, () => unlessMissing(read(path), ['ENOENT', 'ENOTDIR']))
 }
 
 /** The target of a symbolic link chain; undefined where there is nothing. */
 export async function realPath(path: string): Promise<string | undefined> {
-  try {
-    return await realpath(path)
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined
-    throw new PineError('IO_FAILED', `cannot resolve ${path}: ${String(error)}`, { cause: error })
-  }
+  return failing('resolve', path, () => unlessMissing(realpath(path), ['ENOENT']))
 }
 
 /** Names in a folder, sorted; empty where there is no such folder. */
 export async function listFolder(path: string): Promise<string[]> {
-  try {
-    return (await readdir(path)).sort()
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return []
-    throw new PineError('IO_FAILED', `cannot list ${path}: ${String(error)}`, { cause: error })
-  }
+  const names = await failing('list', path, () => unlessMissing(readdir(path), ['ENOENT']))
+  return (names ?? []).sort()
 }
 
 /** Undefined where there is nothing. */
 export async function kindOf(path: string): Promise<FileKind | undefined> {
-  const found = await stat(path).catch((error: unknown) => {
-    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return undefined
-    throw new PineError('IO_FAILED', `cannot look at ${path}: ${String(error)}`, { cause: error })
-  })
+  const found = await failing('look at', path, () => unlessMissing(stat(path), ['ENOENT', 'ENOTDIR']))
   if (found === undefined) return undefined
   if (found.isDirectory()) return 'folder'
   if (found.isBlockDevice()) return 'device'
@@ -94,6 +77,15 @@ export async function rename(from: string, to: string): Promise<void> {
   await failing('rename to', to, () => move(from, to))
 }
 
+async function unlessMissing<T>(found: Promise<T>, codes: readonly string[]): Promise<T | undefined> {
+  try {
+    return await found
+  } catch (error) {
+    if (codes.some((code) => isErrno(error, code))) return undefined
+    throw error
+  }
+}
+
 async function failing<T>(verb: string, path: string, action: () => Promise<T>): Promise<T> {
   try {
     return await action()
@@ -127,7 +119,10 @@ export async function replaceFile(path: string, content: string | Uint8Array, mo
   }
 }
 
-/** Runs `use` with a fresh folder, and removes it whatever happens. */
+/**
+ * Runs `use` with a fresh folder, and removes it whatever happens. For what can be large give the folder of the result
+ * as `parent`: the default is often memory.
+ */
 export async function withTempDir<T>(use: (dir: string) => Promise<T>, parent = tmpdir()): Promise<T> {
   const dir = await mkdtemp(join(parent, 'pine-update-'))
   try {
