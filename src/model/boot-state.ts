@@ -35,6 +35,11 @@ export function otherSlot(slot: SlotName): SlotName {
   return slot === 'a' ? 'b' : 'a'
 }
 
+/** The slot the loader tries first. */
+export function firstSlot(state: Pick<BootState, 'order'>): SlotName {
+  return state.order === 'ab' ? 'a' : 'b'
+}
+
 /** A fresh disk: `slot` holds a good image, the other one nothing. */
 export function initialBootState(slot: SlotName): BootState {
   const good: SlotBootState = { confirmed: true, left: DEFAULT_TRIES, generation: 1 }

@@ -1,4 +1,4 @@
-import { type BootState, otherSlot, type SlotName } from './boot-state.ts'
+import { type BootState, firstSlot, otherSlot, type SlotName } from './boot-state.ts'
 import { type Layout, slotPartition } from './layout.ts'
 import type { Records } from './records.ts'
 
@@ -21,7 +21,7 @@ export interface Facts {
 
 /** The slot that runs, or on a disk that has not booted yet the one that would. */
 export function runningSlot(facts: Facts): SlotName {
-  return facts.booted ?? (facts.boot.order === 'ab' ? 'a' : 'b')
+  return facts.booted ?? firstSlot(facts.boot)
 }
 
 /** The slot an update goes to: the one that does not run. */
@@ -35,7 +35,7 @@ export function slotBytes(facts: Facts): number {
 
 /** A slot that was armed and has neither been confirmed nor given up. */
 export function pendingTrial(facts: Facts): SlotName | undefined {
-  const first: SlotName = facts.boot.order === 'ab' ? 'a' : 'b'
+  const first = firstSlot(facts.boot)
   const { confirmed, left } = facts.boot.slots[first]
   const trialRuns = facts.booted === first && !confirmed
   return !confirmed && (left > 0 || trialRuns) ? first : undefined

@@ -1,4 +1,4 @@
-import type { BootState, BootTarget, SlotName } from './boot-state.ts'
+import { type BootState, type BootTarget, firstSlot, otherSlot } from './boot-state.ts'
 
 /** What one pass of the loader does. */
 export interface LoaderRun {
@@ -53,7 +53,8 @@ function unknownState(): Attempt[] {
 }
 
 function* attempts(state: BootState): Generator<Attempt> {
-  const order: SlotName[] = state.order === 'ab' ? ['a', 'b'] : ['b', 'a']
+  const first = firstSlot(state)
+  const order = [first, otherSlot(first)]
   const targets: BootTarget[] = state.next === null ? order : [state.next, ...order]
   let now: BootState = { ...state, next: null }
   // 1. The one-shot, then the slots in order, each while it has tries left.
