@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto'
+import { dirname } from 'node:path'
 import { FORMAT_VERSION } from '../bundle/header.ts'
 import { encodeManifest, type ImageRef, type Manifest } from '../bundle/manifest.ts'
 import { writeBundle } from '../bundle/writer.ts'
@@ -40,7 +41,7 @@ export async function createBundle(host: Host, request: BundleRequest): Promise<
   try {
     const base = request.from === undefined ? undefined : await openImage(host, request.from)
     try {
-      return await withTempDir((dir) => assemble(host, { request, target, base, dir }))
+      return await withTempDir((dir) => assemble(host, { request, target, base, dir }), dirname(request.out))
     } finally {
       await base?.close()
     }

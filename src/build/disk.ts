@@ -6,7 +6,7 @@ import { createHasher } from '../core/digest.ts'
 import { PineError } from '../core/error.ts'
 import { formatBytes } from '../core/format.ts'
 import type { OnProgress } from '../core/progress.ts'
-import type { OpenRegion, Region } from '../core/region.ts'
+import { type OpenRegion, type Region, readParts } from '../core/region.ts'
 import { readAsset } from '../host/assets.ts'
 import { withTempDir } from '../host/files.ts'
 import type { Host } from '../host/host.ts'
@@ -30,7 +30,6 @@ export interface DiskRequest {
   append: string
 }
 
-const COPY_BYTES = 1024 * 1024
 const SECTOR_BYTES = 512
 
 /** The layout on a disk of that size, tried out on a file that takes no space. Touches nothing else. */
@@ -92,8 +91,9 @@ function contentOf(role: Role, request: DiskRequest): string {
 }
 
 /**
- * Puts layout, loader, image and an empty state partition on the target. Everything on it is lost. The boot
- * sector comes last: a disk that was cut off in the middle does not boot something half written.
+ * Puts layout, loader, image and an empty state partition on the target, and returns the layout as it is there.
+ * Everything on it is lost; what `planLayout` refuses is refused before. The boot sector comes last: a disk that was
+ * cut off in the middle does not boot something half written.
  */
 export async function buildDisk(host: Host, request: DiskRequest, onProgress: OnProgress): Promise<Layout> {
   await planLayout(host, request)
@@ -139,14 +139,10 @@ async function copyImage(host: Host, work: Work, onProgress: OnProgress): Promis
 
 async function copy(from: Region, to: Region, offset: number, onProgress: OnProgress): Promise<string> {
   const hasher = createHasher()
-  const buffer = Buffer.allocUnsafeSlow(COPY_BYTES)
-  for (let done = 0; done < from.bytes; ) {
-    const part = buffer.subarray(0, Math.min(COPY_BYTES, from.bytes - done))
-    await from.read(part, done)
+  for await (const { part, position } of readParts(from, from.bytes)) {
     hasher.update(part)
-    await to.write(part, offset + done)
-    done += part.length
-    onProgress(done, from.bytes)
+    await to.write(part, offset + position)
+    onProgress(position + part.length, from.bytes)
   }
   return hasher.hex()
 }

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path'
 import { PineError } from '../core/error.ts'
 import { withTempDir } from '../host/files.ts'
 import type { Host } from '../host/host.ts'
@@ -29,7 +30,7 @@ export async function buildImage(host: Host, request: ImageRequest): Promise<voi
   await withTempDir(async (tree) => {
     await unpack(host, request.from, tree)
     await makeImage(host, tree, request)
-  })
+  }, dirname(request.out))
 }
 
 /** Owners, modes and extended attributes are part of a release, so unpacking needs root. */

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { buildDisk, type DiskRequest, describeDisk, planLayout } from '../build/disk.ts'
 import { PineError } from '../core/error.ts'
+import type { Layout } from '../model/layout.ts'
 import { type Io, printResult } from './io.ts'
 import {
   byteSize,
@@ -68,23 +69,25 @@ function buildCommand(io: Io): Command {
 
 async function runBuild(io: Io, options: ContentOptions & { out: string; size: number }): Promise<void> {
   const request = { ...(await diskRequest(io, options, options.out)), diskBytes: options.size }
-  const layout = await planLayout(io.host, request)
-  const text = describeDisk(layout, request)
-  if (options.dryRun === true) return printResult(io, { json: { dryRun: true, layout }, text }, options)
+  if (options.dryRun === true) return printDryRun(io, request, options)
   await io.host.createSparse(options.out, options.size)
-  try {
-    await writeContent(io, request)
-  } catch (error) {
+  const layout = await writeContent(io, request).catch(async (error: unknown) => {
     await io.host.removeFile(options.out)
     throw error
-  }
-  printResult(io, { json: { out: options.out, layout }, text }, options)
+  })
+  printResult(io, { json: { out: options.out, layout }, text: describeDisk(layout, request) }, options)
 }
 
-export async function writeContent(io: Io, request: DiskRequest): Promise<void> {
+/** The partition ids of a dry run are those of a trial; the disk gets its own. */
+export async function printDryRun(io: Io, request: DiskRequest, options: ContentOptions): Promise<void> {
+  const layout = await planLayout(io.host, request)
+  printResult(io, { json: { dryRun: true, layout }, text: describeDisk(layout, request) }, options)
+}
+
+export async function writeContent(io: Io, request: DiskRequest): Promise<Layout> {
   const progress = createProgress(io)
   try {
-    await buildDisk(io.host, request, (done, total) => progress.update('write the image', done, total))
+    return await buildDisk(io.host, request, (done, total) => progress.update('write the image', done, total))
   } finally {
     progress.end()
   }

@@ -1,8 +1,8 @@
 import { Command } from 'commander'
-import { describeDisk, planLayout } from '../build/disk.ts'
+import { describeDisk } from '../build/disk.ts'
 import { PineError } from '../core/error.ts'
 import { usesOf } from '../host/in-use.ts'
-import { type ContentOptions, contentOptions, diskRequest, writeContent } from './disk.ts'
+import { type ContentOptions, contentOptions, diskRequest, printDryRun, writeContent } from './disk.ts'
 import { type Io, printResult } from './io.ts'
 import { examples } from './options.ts'
 
@@ -29,16 +29,14 @@ export function installCommand(io: Io): Command {
 async function runInstall(io: Io, options: InstallOptions): Promise<void> {
   const diskBytes = await idleDiskBytes(io, options.disk)
   const request = { ...(await diskRequest(io, options, options.disk)), diskBytes }
-  const layout = await planLayout(io.host, request)
-  const text = describeDisk(layout, request)
-  if (options.dryRun === true) return printResult(io, { json: { dryRun: true, layout }, text }, options)
+  if (options.dryRun === true) return printDryRun(io, request, options)
   if (options.yes !== true) {
     throw new PineError('USAGE', `this erases ${options.disk}`, {
       hint: 'look at it with --dry-run; when it is the right disk, add --yes',
     })
   }
-  await writeContent(io, request)
-  printResult(io, { json: { disk: options.disk, layout }, text }, options)
+  const layout = await writeContent(io, request)
+  printResult(io, { json: { disk: options.disk, layout }, text: describeDisk(layout, request) }, options)
 }
 
 async function idleDiskBytes(io: Io, disk: string): Promise<number> {

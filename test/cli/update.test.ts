@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { digestOf } from '../../src/core/digest.ts'
+import { readTable } from '../../src/host/sfdisk.ts'
 import { withMachine } from '../../src/run/machine.ts'
 import { makeBundle, makeHost, ON_DISK, openWorkshop, slotContent, type Workshop } from '../support/cli.ts'
 
@@ -151,6 +152,16 @@ test('the verdict after a boot waits for a command that is at work', async () =>
   const work = withMachine(shop.host, options, () => shop.host.sleep(500))
   const [, verdict] = await Promise.all([work, shop.pine(`health --boot ${ON_DISK}`)])
   expect(verdict).toMatchObject({ exit: 0, stdout: expect.stringContaining('permanent') })
+})
+
+test('disk build prints the partitions as they are on the disk', async () => {
+  const fixed = '--size 32M --compatible test --release 1.0 --json'
+  const built = await shop.ok(`disk build --layout @layout.sfdisk --image @1.0.img --out @new.img ${fixed}`)
+  const { partitions } = built.json().layout
+  const table = JSON.parse(await readTable(shop.host, shop.path('new.img'))).partitiontable.partitions
+  expect(table.map(({ uuid }: { uuid: string }) => uuid.toLowerCase())).toEqual(
+    table.map(({ name }: { name: string }) => partitions[name].uuid),
+  )
 })
 
 test('the event log tells what happened, in order', async () => {
