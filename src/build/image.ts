@@ -2,6 +2,7 @@ import { dirname } from 'node:path'
 import { PineError } from '../core/error.ts'
 import { withTempDir } from '../host/files.ts'
 import type { Host } from '../host/host.ts'
+import { fixTimes } from './ext4-times.ts'
 
 /** File systems that an image can have. */
 export const IMAGE_KINDS = ['squashfs', 'erofs', 'ext4'] as const
@@ -102,23 +103,9 @@ async function makeExt4(host: Host, tree: string, request: ImageRequest): Promis
   await host.removeFile(request.out)
   const target = ['-d', tree, request.out, `${Math.ceil(bytes / 1024)}k`]
   await host.exec('mke2fs', [...shape, '-E', extended, '-O', EXT4_FEATURES, ...target], options)
-  await fixAccessTimes(host, request)
+  await fixTimes(host, request.out, request.epochSeconds)
   await host.exec('resize2fs', ['-M', request.out], options)
 }
 
 const EXT4_FEATURES =
   'none,ext_attr,dir_index,filetype,extent,64bit,flex_bg,sparse_super2,large_file,huge_file,extra_isize,metadata_csum'
-
-/** mke2fs copies access times, and reading the tree to make the first image changed them. */
-async function fixAccessTimes(host: Host, request: ImageRequest): Promise<void> {
-  const summary = await host.exec('dumpe2fs', ['-h', request.out])
-  const count = (label: string) => Number(new RegExp(`^${label}: +(\\d+)$`, 'm').exec(summary)?.[1])
-  const used = count('Inode count') - count('Free inodes')
-  // Inode 2 is the root, 11 the first that is not reserved; mke2fs hands them out without gaps.
-  const numbers = Array.from({ length: used }, (_, index) => index + 1).filter((n) => n === 2 || n > 10)
-  const lines = numbers.map((n) => `sif <${n}> atime @${request.epochSeconds ?? 0}`)
-  await host.exec('debugfs', ['-w', '-f', '-', request.out], {
-    input: `${lines.join('\n')}\n`,
-    timeoutMs: HOUR_MS,
-  })
-}
