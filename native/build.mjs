@@ -7,7 +7,16 @@ import nodeApi from 'node-api-headers'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const output = join(here, '..', 'dist', 'native', `linux-${process.arch}.node`)
-const sources = ['pine.c', 'libc-shim.c']
+const libraries = {
+  'libzstd.a': 'libzstd-dev',
+  'libz.a': 'zlib1g-dev',
+  'liblzma.a': 'liblzma-dev',
+  'liblz4.a': 'liblz4-dev',
+}
+
+function sources() {
+  return readdirSync(here).filter((name) => name.endsWith('.c'))
+}
 
 function isUpToDate() {
   if (!existsSync(output)) return false
@@ -22,9 +31,9 @@ function cc(args) {
   })
 }
 
-function staticZstd() {
-  const found = cc(['-print-file-name=libzstd.a']).trim()
-  if (!existsSync(found)) throw new Error('libzstd.a is missing: install libzstd-dev')
+function findLibrary([name, debianPackage]) {
+  const found = cc([`-print-file-name=${name}`]).trim()
+  if (!existsSync(found)) throw new Error(`${name} is missing: install ${debianPackage}`)
   return found
 }
 
@@ -38,11 +47,12 @@ export function buildNative() {
     // A library of either C library would be asked for at load; whatever Node itself runs on is already there.
     ...['-shared', '-fPIC', '-nostdlib', '-nostartfiles', '-fvisibility=hidden'],
     ...['-fno-stack-protector', '-U_FORTIFY_SOURCE', '-D_FORTIFY_SOURCE=0'],
-    // Newer Nodes export a zstd of their own; ours must bind to ours.
+    // Node exports a zlib, newer ones a zstd of their own; ours must bind to ours.
     ...['-Wl,-Bsymbolic', '-Wl,--exclude-libs,ALL', '-Wl,--gc-sections', '-Wl,-s', '-Wl,-z,relro,-z,now'],
     ...['-Wl,--build-id=none', '-ffunction-sections', `-I${nodeApi.include_dir}`],
-    ...sources.map((name) => join(here, name)),
-    ...[staticZstd(), '-lgcc', '-o', partial],
+    ...sources().map((name) => join(here, name)),
+    ...Object.entries(libraries).map(findLibrary),
+    ...['-lgcc', '-o', partial],
   ])
   renameSync(partial, output)
 }

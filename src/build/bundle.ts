@@ -1,23 +1,35 @@
 import type { KeyObject } from 'node:crypto'
 import { dirname } from 'node:path'
 import { FORMAT_VERSION } from '../bundle/header.ts'
-import { encodeManifest, type ImageRef, type Manifest } from '../bundle/manifest.ts'
+import {
+  chunkRange,
+  DEFAULT_CHUNK_BYTES,
+  encodeManifest,
+  type ImageEntry,
+  type ImageRef,
+  type Manifest,
+} from '../bundle/manifest.ts'
 import { writeBundle } from '../bundle/writer.ts'
+import type { Codecs } from '../core/codecs.ts'
 import { digestRegion } from '../core/digest-region.ts'
 import { PineError } from '../core/error.ts'
 import type { OnProgress } from '../core/progress.ts'
-import type { OpenRegion, Region } from '../core/region.ts'
-import { applyMemoryBytes, NEEDED_CODECS } from '../delta/apply.ts'
-import { createDelta } from '../delta/create.ts'
+import type { OpenRegion } from '../core/region.ts'
+import { inOrder } from '../delta/order.ts'
+import type { FileCost } from '../diff/cost.ts'
+import { openTarget, type Target } from '../diff/target.ts'
+import { createVariant, type MadeVariant, type VariantOptions } from '../diff/variant.ts'
+import { nativeCodecs } from '../host/delta-codecs.ts'
 import { withTempDir } from '../host/files.ts'
 import type { Host } from '../host/host.ts'
-import { nativeCodec } from '../host/native.ts'
 import { signManifest } from '../trust/verify.ts'
 import { detectFileSystem } from './file-system.ts'
 
 export interface BundleRequest {
-  /** The image that the hosts have; without it the bundle is full. */
-  from: string | undefined
+  /** Images that hosts have; each makes one variant. */
+  from: readonly string[]
+  /** A variant that needs no base; always there where nothing is in `from`. */
+  full: boolean
   to: string
   out: string
   key: KeyObject
@@ -27,26 +39,32 @@ export interface BundleRequest {
   /** Seconds since 1970. */
   created: number
   expires: number | undefined
+  /** 1 (fast) to 9 (small). */
+  effort: number
   onProgress: OnProgress
 }
 
 export interface BuiltBundle {
   manifest: Manifest
   bytes: number
+  variants: readonly VariantReport[]
+}
+
+/** What a variant is made of. */
+export interface VariantReport {
+  from: string | undefined
+  bytes: number
+  opaque: MadeVariant['opaque']
+  costs: readonly FileCost[]
 }
 
 /** Makes and signs a bundle; the same request gives the same bytes. The file appears whole or not at all. */
 export async function createBundle(host: Host, request: BundleRequest): Promise<BuiltBundle> {
-  const target = await openImage(host, request.to)
+  const region = await openImage(host, request.to)
   try {
-    const base = request.from === undefined ? undefined : await openImage(host, request.from)
-    try {
-      return await withTempDir((dir) => assemble(host, { request, target, base, dir }), dirname(request.out))
-    } finally {
-      await base?.close()
-    }
+    return await withTempDir((dir) => assemble(host, { request, region, dir }), dirname(request.out))
   } finally {
-    await target.close()
+    await region.close()
   }
 }
 
@@ -59,18 +77,29 @@ async function openImage(host: Host, path: string): Promise<OpenRegion> {
 
 interface Assembly {
   request: BundleRequest
-  target: Region
-  base: Region | undefined
+  region: OpenRegion
   /** For the segments: the manifest names them, so it is written before them. */
   dir: string
 }
 
-async function assemble(host: Host, { request, target, base, dir }: Assembly): Promise<BuiltBundle> {
-  const payload = await host.createFile(`${dir}/segments`)
-  const { onProgress } = request
-  const options = { codec: nativeCodec(), target, onProgress, ...(base === undefined ? {} : { base }) }
-  const tables = await createDelta(options, payload.append).finally(() => payload.close())
-  const chunkBytes = tables.image.chunkBytes
+async function assemble(host: Host, { request, region, dir }: Assembly): Promise<BuiltBundle> {
+  const codecs = nativeCodecs()
+  const target = await openTarget(region, codecs)
+  const image = { ...(await describeImage(target, codecs)), fs: await detectFileSystem(region) }
+  const made: MadeVariant[] = []
+  const sources = [...request.from, ...(request.full || request.from.length === 0 ? [undefined] : [])]
+  for (const [index, from] of sources.entries()) {
+    const onProgress: OnProgress = (done, total) =>
+      request.onProgress(index * total + done, sources.length * total)
+    const shape = {
+      codecs,
+      target,
+      chunkBytes: image.chunkBytes,
+      ...effortOf(from, request.effort),
+      onProgress,
+    }
+    made.push(await makeVariant(host, { from, shape, path: `${dir}/${index}` }))
+  }
   const manifest: Manifest = {
     format: FORMAT_VERSION,
     compatible: request.compatible,
@@ -78,22 +107,67 @@ async function assemble(host: Host, { request, target, base, dir }: Assembly): P
     epoch: request.epoch,
     created: request.created,
     ...(request.expires === undefined ? {} : { expires: request.expires }),
-    image: { ...tables.image, fs: await detectFileSystem(target) },
-    bases: base === undefined ? [] : [await refOf(base)],
-    codecs: NEEDED_CODECS,
-    segments: tables.segments,
-    memoryBytes: applyMemoryBytes(tables.segments, chunkBytes),
+    image,
+    variants: made.map(({ variant }) => variant),
   }
+  const files = sources.flatMap((_, index) => [`${dir}/${index}.program`, `${dir}/${index}.data`])
+  const bytes = await writeFile(host, { request, manifest, files })
+  const variants = made.map(({ variant, opaque, costs }, index) => ({
+    from: sources[index],
+    bytes: variant.segments.reduce((sum, segment) => sum + segment.bytes, 0),
+    opaque,
+    costs,
+  }))
+  return { manifest, bytes, variants }
+}
+
+const MiB = 1024 * 1024
+/** Copies that are shorter cost more than the zeros of a longer patch; measured on the pair of docs/benchmarks.md. */
+const MIN_COPY_BYTES = 128
+
+/** A delta is small and worth LZMA; a full variant is large, and hosts should not spend long on it. */
+function effortOf(
+  from: string | undefined,
+  effort: number,
+): Pick<VariantOptions, 'packing' | 'level' | 'windowBytes' | 'minCopyBytes'> {
+  const minCopyBytes = MIN_COPY_BYTES
+  if (from === undefined)
+    return { packing: 'zstd', level: effort * 2 + 1, windowBytes: 8 * MiB, minCopyBytes }
+  return { packing: 'lzma2', level: effort, windowBytes: MiB, minCopyBytes }
+}
+
+interface VariantPlace {
+  from: string | undefined
+  shape: Omit<VariantOptions, 'base'>
+  path: string
+}
+
+async function makeVariant(host: Host, { from, shape, path }: VariantPlace): Promise<MadeVariant> {
+  const region = from === undefined ? undefined : await openImage(host, from)
+  const [program, data] = [await host.createFile(`${path}.program`), await host.createFile(`${path}.data`)]
+  try {
+    const base = region && { region, ref: await refOf(region, shape.codecs) }
+    return await createVariant({ ...shape, base }, { program: program.append, data: data.append })
+  } finally {
+    await program.close()
+    await data.close()
+    await region?.close()
+  }
+}
+
+async function writeFile(
+  host: Host,
+  { request, manifest, files }: { request: BundleRequest; manifest: Manifest; files: readonly string[] },
+): Promise<number> {
   const signatures = [signManifest(encodeManifest(manifest), request.key)]
   const partial = `${request.out}.partial`
   const out = await host.createFile(partial)
   try {
-    const parts = { manifest, signatures, payload: host.readSource(`${dir}/segments`) }
-    const bytes = await writeBundle(parts, out.append)
+    const bytes = await writeBundle({ manifest, signatures, payload: readAll(host, files) }, out.append)
     await out.sync()
     await out.close()
     await host.rename(partial, request.out)
-    return { manifest, bytes }
+    return bytes
   } catch (error) {
     await out.close()
     await host.removeFile(partial)
@@ -101,6 +175,29 @@ async function assemble(host: Host, { request, target, base, dir }: Assembly): P
   }
 }
 
-async function refOf(region: Region): Promise<ImageRef> {
-  return { digest: await digestRegion(region, region.bytes), bytes: region.bytes }
+async function* readAll(host: Host, files: readonly string[]): AsyncGenerator<Uint8Array, void, undefined> {
+  for (const file of files) yield* host.readSource(file)
+}
+
+/** What a manifest says of the image's bytes. */
+export async function describeImage(
+  { region, order }: Pick<Target, 'region' | 'order'>,
+  codecs: Codecs,
+  chunkBytes = DEFAULT_CHUNK_BYTES,
+): Promise<Omit<ImageEntry, 'fs'>> {
+  const place = inOrder(region, order)
+  const shape = { bytes: region.bytes, chunkBytes }
+  const buffer = Buffer.allocUnsafeSlow(chunkBytes)
+  const chunks: Buffer[] = []
+  for (let index = 0; index * chunkBytes < region.bytes; index++) {
+    const { offset, bytes } = chunkRange(shape, index)
+    await place.read(buffer.subarray(0, bytes), offset)
+    chunks.push(codecs.blake3(buffer.subarray(0, bytes)))
+  }
+  const { digest } = await refOf(region, codecs)
+  return { ...shape, ...(order && { order }), digest, chunks: Buffer.concat(chunks) }
+}
+
+async function refOf(region: OpenRegion | Target['region'], codecs: Codecs): Promise<ImageRef> {
+  return { digest: await digestRegion(region, { hashing: codecs }), bytes: region.bytes }
 }

@@ -2,7 +2,6 @@ import { formatBootstate } from '../boot/bootstate-area.ts'
 import { embedCore, makeCoreImage } from '../boot/grub-core.ts'
 import { renderGrubCfg } from '../boot/grub-script.ts'
 import { writeMeta } from '../boot/grub-state.ts'
-import { createHasher } from '../core/digest.ts'
 import { PineError } from '../core/error.ts'
 import { formatBytes } from '../core/format.ts'
 import type { OnProgress } from '../core/progress.ts'
@@ -10,6 +9,7 @@ import { type OpenRegion, type Region, readParts } from '../core/region.ts'
 import { readAsset } from '../host/assets.ts'
 import { withTempDir } from '../host/files.ts'
 import type { Host } from '../host/host.ts'
+import { nativeHashing } from '../host/native.ts'
 import { readTable, writeTable } from '../host/sfdisk.ts'
 import { initialBootState } from '../model/boot-state.ts'
 import { type Layout, parseLayout, ROLES, type Role } from '../model/layout.ts'
@@ -138,7 +138,7 @@ async function copyImage(host: Host, work: Work, onProgress: OnProgress): Promis
 }
 
 async function copy(from: Region, to: Region, offset: number, onProgress: OnProgress): Promise<string> {
-  const hasher = createHasher()
+  const hasher = nativeHashing().createHasher()
   for await (const { part, position } of readParts(from, from.bytes)) {
     hasher.update(part)
     await to.write(part, offset + position)

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import type { PackKind } from '../core/codec.ts'
 import { DIGEST_BYTES, type Digest } from '../core/digest.ts'
 import { PineError } from '../core/error.ts'
 import { isVersion } from '../core/version.ts'
@@ -10,6 +11,10 @@ export const DEFAULT_CHUNK_BYTES = MiB
 const MAX_SEGMENT_BYTES = 16 * MiB
 const MIN_CHUNK_BYTES = 4096
 const MAX_IMAGE_BYTES = 16 * MiB * MiB
+const MAX_SPANS = 4096
+const MAX_VARIANTS = 16
+/** A program is in memory as a whole. */
+const MAX_PROGRAM_SEGMENTS = 16
 
 /** File systems an image can hold; `raw` where the builder does not know. */
 const IMAGE_FILE_SYSTEMS = ['squashfs', 'erofs', 'ext4', 'raw'] as const
@@ -25,20 +30,41 @@ export interface ImageEntry extends ImageRef {
   readonly fs: ImageFileSystem
   /** A power of two from 4 KiB to 1 MiB. The last chunk is as short as the image leaves it. */
   readonly chunkBytes: number
-  /** BLAKE3 of each chunk, 32 bytes each, in order. */
+  /** BLAKE3 of each chunk, 32 bytes each, in the order in which the image is made. */
   readonly chunks: Uint8Array
+  /** That order: runs that cover the image once. Without it, from the first byte to the last. */
+  readonly order?: readonly Span[]
 }
 
-/** A run of chunks that one zstd frame produces. */
-export interface SegmentEntry {
-  /** Of the frame, in the bundle. */
+/** A run of an image. */
+export interface Span {
+  readonly offset: number
   readonly bytes: number
-  /** Of the frame's content. */
+}
+
+/** A run of the bundle that is checked, and unpacked, as one. */
+export interface SegmentEntry {
+  /** In the bundle. */
+  readonly bytes: number
+  /** Once unpacked. */
   readonly rawBytes: number
-  /** Of the frame. */
+  /** Of the bytes in the bundle. */
   readonly digest: Digest
-  readonly firstChunk: number
-  readonly chunks: number
+}
+
+/** One way to make the image: from a base, or from nothing. */
+export interface Variant {
+  /** The image that it copies from; none in a full one. */
+  readonly base?: ImageRef
+  readonly codecs: readonly CodecNeed[]
+  /** Memory an apply needs beside the runtime's own. */
+  readonly memoryBytes: number
+  /** What compresses the segments, and how far back it looks. */
+  readonly packing: PackKind
+  readonly windowBytes: number
+  /** So many segments hold the program, the rest its data. */
+  readonly programSegments: number
+  readonly segments: readonly SegmentEntry[]
 }
 
 /** What a host must be able to decode. */
@@ -61,12 +87,8 @@ export interface Manifest {
   readonly created: number
   readonly expires?: number
   readonly image: ImageEntry
-  /** The image the segments copy from; none in a full bundle. */
-  readonly bases: readonly ImageRef[]
-  readonly codecs: readonly CodecNeed[]
-  readonly segments: readonly SegmentEntry[]
-  /** Memory an apply needs beside the runtime's own. */
-  readonly memoryBytes: number
+  /** In the order in which their segments are in the bundle. */
+  readonly variants: readonly Variant[]
   /** Absolute paths inside the image. */
   readonly kernel?: { readonly linux: string; readonly initrd: string }
 }
@@ -85,6 +107,20 @@ const path = v.pipe(
   v.regex(/^(\/(?!\.\.?(\/|$))[A-Za-z0-9._+-]+){1,16}$/, 'expected an absolute path'),
 )
 const segmentBytes = v.pipe(count, v.minValue(1), v.maxValue(MAX_SEGMENT_BYTES))
+const codecs = v.pipe(
+  v.array(v.strictObject({ name: label, version: v.exactOptional(label) })),
+  v.maxLength(16),
+)
+
+const VariantSchema = v.strictObject({
+  base: v.exactOptional(v.strictObject({ digest, bytes: v.pipe(count, v.minValue(1)) })),
+  codecs,
+  memoryBytes: count,
+  packing: v.picklist(['lzma2', 'zstd']),
+  windowBytes: v.pipe(count, v.minValue(4096), v.maxValue(MAX_SEGMENT_BYTES)),
+  programSegments: v.pipe(count, v.minValue(1), v.maxValue(MAX_PROGRAM_SEGMENTS)),
+  segments: v.array(v.strictObject({ bytes: segmentBytes, rawBytes: segmentBytes, digest })),
+})
 
 const ManifestSchema = v.strictObject({
   format: v.literal(FORMAT_VERSION),
@@ -105,31 +141,31 @@ const ManifestSchema = v.strictObject({
       ),
     ),
     chunks: v.instance(Uint8Array),
+    order: v.exactOptional(
+      v.pipe(v.array(v.strictObject({ offset: count, bytes: count })), v.maxLength(MAX_SPANS)),
+    ),
   }),
-  bases: v.pipe(v.array(v.strictObject({ digest, bytes: v.pipe(count, v.minValue(1)) })), v.maxLength(1)),
-  codecs: v.pipe(v.array(v.strictObject({ name: label, version: v.exactOptional(label) })), v.maxLength(16)),
-  segments: v.array(
-    v.strictObject({
-      bytes: segmentBytes,
-      rawBytes: segmentBytes,
-      digest,
-      firstChunk: count,
-      chunks: v.pipe(count, v.minValue(1)),
-    }),
-  ),
-  memoryBytes: count,
+  variants: v.pipe(v.array(VariantSchema), v.minLength(1), v.maxLength(MAX_VARIANTS)),
   kernel: v.exactOptional(v.strictObject({ linux: path, initrd: path })),
 })
 
 export function encodeManifest(manifest: Manifest): Buffer {
-  const { image, bases, segments, codecs, kernel, ...rest } = manifest
+  const { image, variants, kernel, ...rest } = manifest
+  const { order, ...place } = image
   return encodeCanonical({
     ...rest,
     ...(kernel && { kernel }),
-    image: { ...image, digest: rawDigest(image.digest) },
-    bases: bases.map((base) => ({ ...base, digest: rawDigest(base.digest) })),
-    codecs: codecs.map((codec) => ({ ...codec })),
-    segments: segments.map((segment) => ({ ...segment, digest: rawDigest(segment.digest) })),
+    image: {
+      ...place,
+      ...(order && { order: order.map((span) => ({ ...span })) }),
+      digest: rawDigest(image.digest),
+    },
+    variants: variants.map(({ base, codecs: needs, segments, ...variant }) => ({
+      ...variant,
+      ...(base && { base: { ...base, digest: rawDigest(base.digest) } }),
+      codecs: needs.map((codec) => ({ ...codec })),
+      segments: segments.map((segment) => ({ ...segment, digest: rawDigest(segment.digest) })),
+    })),
   })
 }
 
@@ -158,20 +194,29 @@ export function chunkRange(
   return { offset, bytes: Math.min(image.chunkBytes, image.bytes - offset) }
 }
 
-function checkConsistency({ image, segments, created, expires, codecs }: Manifest): void {
+function checkConsistency({ image, variants, created, expires }: Manifest): void {
   const chunks = chunkCount(image)
   if (image.chunks.length !== chunks * DIGEST_BYTES) {
     throw malformed(`image.chunks has ${image.chunks.length} bytes, expected ${chunks * DIGEST_BYTES}`)
   }
-  let next = 0
-  for (const { firstChunk, chunks: length } of segments) {
-    if (firstChunk !== next) throw malformed(`a segment starts at chunk ${firstChunk}, expected ${next}`)
-    next += length
-  }
-  if (next !== chunks) throw malformed(`the segments end at chunk ${next}, expected ${chunks}`)
+  if (image.order) checkOrder(image.order, image.bytes)
+  for (const variant of variants) checkVariant(variant)
   if (expires !== undefined && expires <= created) throw malformed('it expires before it was created')
-  if (new Set(codecs.map(({ name }) => name)).size !== codecs.length)
-    throw malformed('a codec is listed twice')
+}
+
+function checkOrder(order: readonly Span[], imageBytes: number): void {
+  let end = 0
+  for (const { offset, bytes } of [...order].sort((a, b) => a.offset - b.offset)) {
+    if (offset !== end || bytes === 0) throw malformed(`image.order does not cover the image at ${end}`)
+    end += bytes
+  }
+  if (end !== imageBytes) throw malformed(`image.order ends at ${end}, the image at ${imageBytes}`)
+}
+
+function checkVariant({ codecs: needs, segments, programSegments }: Variant): void {
+  if (new Set(needs.map(({ name }) => name)).size !== needs.length) throw malformed('a codec is listed twice')
+  if (programSegments > segments.length)
+    throw malformed(`the program has ${programSegments} segments of ${segments.length}`)
 }
 
 function describeIssues(issues: [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]]): string {

@@ -3,8 +3,9 @@ import { PineError } from '../core/error.ts'
 import type { ByteSource } from '../core/region.ts'
 import { type ByteReader, readBytes } from './byte-reader.ts'
 import { type BundleHeader, decodeHeader, HEADER_BYTES, startsLikeABundle } from './header.ts'
-import type { SegmentEntry } from './manifest.ts'
+import type { SegmentEntry, Variant } from './manifest.ts'
 import { type BundleSignature, decodeSignatures, signaturesBytes } from './signatures.ts'
+import { segmentsBytes } from './writer.ts'
 
 /** A segment as it arrived, its digest checked. `payload` is valid until the next one is asked for. */
 export interface ArrivedSegment {
@@ -18,13 +19,17 @@ export interface OpenedBundle {
   readonly manifestBytes: Buffer
   readonly signatures: readonly BundleSignature[]
   /**
-   * The rest of the bundle, once, in order, with the table of the verified manifest. Throws `BUNDLE_TRUNCATED`,
-   * `BUNDLE_CORRUPT`, and at the end `BUNDLE_MALFORMED` when bytes follow that no segment names.
+   * The segments of one variant of the verified manifest, once, in order; those of others are passed over. Throws
+   * `BUNDLE_TRUNCATED`, `BUNDLE_CORRUPT`, and at the end `BUNDLE_MALFORMED` when bytes follow that no segment names.
    */
-  segments(table: readonly SegmentEntry[]): AsyncGenerator<ArrivedSegment, void, undefined>
+  segments(variants: readonly Variant[], chosen: Variant): AsyncGenerator<ArrivedSegment, void, undefined>
+  /** Every segment of every variant, for checking alone. */
+  allSegments(variants: readonly Variant[]): AsyncGenerator<SegmentEntry, void, undefined>
   /** Lets the source go; needed where `segments` is not read to its end. */
   close(): Promise<void>
 }
+
+const SKIP_BYTES = 1024 * 1024
 
 /** Reads header, manifest and signatures; decodes nothing but the header. One pass over `source`, bounded memory. */
 export async function openBundle(source: ByteSource): Promise<OpenedBundle> {
@@ -37,7 +42,8 @@ export async function openBundle(source: ByteSource): Promise<OpenedBundle> {
       header,
       manifestBytes,
       signatures: decodeSignatures(signatures),
-      segments: (table) => readSegments(reader, table),
+      segments: (variants, chosen) => readVariant(reader, variants, chosen),
+      allSegments: (variants) => checkAll(reader, variants),
       close: () => reader.close(),
     }
   } catch (error) {
@@ -54,30 +60,60 @@ async function readHeader(reader: ByteReader): Promise<BundleHeader> {
   return decodeHeader(bytes)
 }
 
+async function* readVariant(
+  reader: ByteReader,
+  variants: readonly Variant[],
+  chosen: Variant,
+): AsyncGenerator<ArrivedSegment, void, undefined> {
+  const index = variants.indexOf(chosen)
+  try {
+    const before = variants.slice(0, index).reduce((sum, variant) => sum + segmentsBytes(variant), 0)
+    await passOver(reader, before)
+    yield* readSegments(reader, chosen.segments)
+    if (index === variants.length - 1) await requireEnd(reader)
+  } finally {
+    await reader.close()
+  }
+}
+
+async function* checkAll(
+  reader: ByteReader,
+  variants: readonly Variant[],
+): AsyncGenerator<SegmentEntry, void, undefined> {
+  try {
+    for (const { segments } of variants)
+      for await (const { entry } of readSegments(reader, segments)) yield entry
+    await requireEnd(reader)
+  } finally {
+    await reader.close()
+  }
+}
+
+async function requireEnd(reader: ByteReader): Promise<void> {
+  if (!(await reader.atEnd()))
+    throw new PineError('BUNDLE_MALFORMED', 'bytes follow the last segment of the bundle')
+}
+
+async function passOver(reader: ByteReader, bytes: number): Promise<void> {
+  const buffer = Buffer.allocUnsafeSlow(Math.min(bytes, SKIP_BYTES))
+  for (let done = 0; done < bytes; done += SKIP_BYTES)
+    await fillOrThrow(reader, buffer.subarray(0, Math.min(SKIP_BYTES, bytes - done)), 'segments')
+}
+
 async function* readSegments(
   reader: ByteReader,
   table: readonly SegmentEntry[],
 ): AsyncGenerator<ArrivedSegment, void, undefined> {
   const buffer = Buffer.allocUnsafeSlow(table.reduce((most, { bytes }) => Math.max(most, bytes), 0))
-  try {
-    for (const [index, entry] of table.entries()) {
-      const payload = buffer.subarray(0, entry.bytes)
-      await fillOrThrow(reader, payload, `segment ${index}`)
-      if (digestOf(payload) !== entry.digest) {
-        throw new PineError(
-          'BUNDLE_CORRUPT',
-          `segment ${index} does not have the digest the manifest names`,
-          {
-            hint: 'fetch the bundle again',
-          },
-        )
-      }
-      yield { entry, payload }
+  for (const [index, entry] of table.entries()) {
+    const payload = buffer.subarray(0, entry.bytes)
+    await fillOrThrow(reader, payload, `segment ${index}`)
+    if (digestOf(payload) !== entry.digest) {
+      throw new PineError('BUNDLE_CORRUPT', `segment ${index} does not have the digest the manifest names`, {
+        hint: 'fetch the bundle again',
+      })
     }
-    if (!(await reader.atEnd()))
-      throw new PineError('BUNDLE_MALFORMED', 'bytes follow the last segment of the bundle')
-  } finally {
-    await reader.close()
+    yield { entry, payload }
   }
 }
 

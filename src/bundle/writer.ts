@@ -1,5 +1,5 @@
 import { encodeHeader, FORMAT_VERSION, MAX_MANIFEST_BYTES, MAX_SIGNATURES } from './header.ts'
-import { encodeManifest, type Manifest } from './manifest.ts'
+import { encodeManifest, type Manifest, type Variant } from './manifest.ts'
 import { type BundleSignature, encodeSignatures } from './signatures.ts'
 
 /** Takes bytes in order; they may be reused once it resolves. */
@@ -43,6 +43,10 @@ export async function writeBundle(
 }
 
 /** Bytes of all segments together. */
-export function payloadBytes(manifest: Pick<Manifest, 'segments'>): number {
-  return manifest.segments.reduce((sum, { bytes }) => sum + bytes, 0)
+export function payloadBytes({ variants }: Pick<Manifest, 'variants'>): number {
+  return variants.reduce((sum, variant) => sum + segmentsBytes(variant), 0)
+}
+
+export function segmentsBytes({ segments }: Pick<Variant, 'segments'>): number {
+  return segments.reduce((sum, { bytes }) => sum + bytes, 0)
 }

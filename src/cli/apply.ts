@@ -1,6 +1,8 @@
 import { Command } from 'commander'
 import { openBundle } from '../bundle/reader.ts'
+import { formatBytes } from '../core/format.ts'
 import type { ByteSource } from '../core/region.ts'
+import { keepHeapSmall } from '../host/memory.ts'
 import { MAX_TRIES } from '../model/boot-state.ts'
 import { describePlan, describeStep } from '../plan/describe.ts'
 import type { Plan } from '../plan/step.ts'
@@ -42,6 +44,7 @@ export function applyCommand(io: Io): Command {
 }
 
 async function runApply(io: Io, path: string, options: ApplyOptions): Promise<void> {
+  keepHeapSmall()
   const settings = await readSettings(io.host, options.config)
   const request: ApplyRequest = {
     settings,
@@ -57,7 +60,7 @@ async function runApply(io: Io, path: string, options: ApplyOptions): Promise<vo
     try {
       const ready = await admitBundle(machine, opened, request)
       if (ready.plan === undefined) return printUnchanged(io, ready, options)
-      if (options.dryRun === true) return printPlan(io, ready.plan, options)
+      if (options.dryRun === true) return printPlan(io, { ...ready, plan: ready.plan }, options)
       await applyWithProgress(io, machine, { ...ready, plan: ready.plan })
       printApplied(io, ready, options)
     } finally {
@@ -93,8 +96,12 @@ function printUnchanged(io: Io, { manifest, unchanged }: ReadyBundle, options: A
   printResult(io, { json, text: `nothing to do: ${unchanged}` }, options)
 }
 
-function printPlan(io: Io, plan: Plan, options: ApplyOptions): void {
-  printResult(io, { json: { dryRun: true, plan }, text: describePlan(plan) }, options)
+function printPlan(io: Io, { plan, variant }: ReadyBundle & { plan: Plan }, options: ApplyOptions): void {
+  const { memoryBytes, codecs } = variant
+  const names = codecs.map(({ name, version }) => [name, version].filter(Boolean).join(' '))
+  const needs = `it needs ${formatBytes(memoryBytes)} of memory, and ${names.join(', ')}`
+  const json = { dryRun: true, plan, needs: { memoryBytes, codecs } }
+  printResult(io, { json, text: `${describePlan(plan)}\n${needs}` }, options)
 }
 
 function printApplied(io: Io, { plan, manifest }: ReadyBundle, options: ApplyOptions): void {

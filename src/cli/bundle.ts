@@ -1,14 +1,15 @@
 import { Command } from 'commander'
 import { createBundle } from '../build/bundle.ts'
-import { decodeManifest, type Manifest } from '../bundle/manifest.ts'
+import { decodeManifest, type Manifest, type Variant } from '../bundle/manifest.ts'
 import { type OpenedBundle, openBundle } from '../bundle/reader.ts'
-import { payloadBytes } from '../bundle/writer.ts'
+import { payloadBytes, segmentsBytes } from '../bundle/writer.ts'
 import { PineError } from '../core/error.ts'
 import { formatBytes } from '../core/format.ts'
 import { readKeyring } from '../run/keyring.ts'
 import { readSettings } from '../run/settings.ts'
 import { parsePrivateKey } from '../trust/keys.ts'
 import { verifyManifest } from '../trust/verify.ts'
+import { costDocument, costTable } from './costs.ts'
 import { type Io, printResult } from './io.ts'
 import { dryRunOption, examples, jsonOption, labelText, versionText, wholeNumber } from './options.ts'
 import { createProgress } from './progress.ts'
@@ -22,7 +23,9 @@ export function bundleCommand(io: Io): Command {
 }
 
 interface CreateOptions {
-  from?: string
+  from?: string[]
+  full?: boolean
+  effort: number
   to: string
   out: string
   key: string
@@ -37,7 +40,9 @@ interface CreateOptions {
 function createCommand(io: Io): Command {
   const command = new Command('create')
     .description('Make a bundle: a delta with --from, a full one without.')
-    .option('--from <image>', 'the image that the hosts run now')
+    .option('--from <image>', 'an image that hosts run now; may be given several times', appendText)
+    .option('--full', 'beside the deltas, what a host needs that runs none of these images')
+    .option('--effort <n>', '1 is fast, 9 is small', wholeNumber('--effort', 1, 9), 6)
     .requiredOption('--to <image>', 'the image of the release')
     .requiredOption('--out <file>', 'the bundle to write')
     .requiredOption('--key <file>', 'secret key from "key generate"')
@@ -59,6 +64,10 @@ function createCommand(io: Io): Command {
   ])
 }
 
+function appendText(text: string, before: string[] = []): string[] {
+  return [...before, text]
+}
+
 function secondsOf(text: string): number {
   const seconds = Math.floor(Date.parse(text) / 1000)
   if (Number.isSafeInteger(seconds)) return seconds
@@ -69,10 +78,10 @@ async function runCreate(io: Io, options: CreateOptions): Promise<void> {
   const pem = await io.host.readFile(options.key)
   if (pem === undefined) throw new PineError('FILE_NOT_FOUND', `there is no key ${options.key}`)
   const key = parsePrivateKey(pem.toString())
-  const { from, to, out, compatible, release: version, epoch, expires } = options
+  const { from = [], full = false, to, out, compatible, release: version, epoch, expires, effort } = options
   if (options.dryRun === true) {
-    const text = `would make a ${from === undefined ? 'full bundle' : `delta from ${from}`} to ${to} in ${out}`
-    return printResult(io, { json: { dryRun: true, from: from ?? null, to, out }, text }, options)
+    const text = `would make a ${from.length === 0 ? 'full bundle' : `delta from ${from.join(', ')}`} to ${to} in ${out}`
+    return printResult(io, { json: { dryRun: true, from, to, out }, text }, options)
   }
   const created = Number(process.env.SOURCE_DATE_EPOCH ?? Math.floor(io.host.now().getTime() / 1000))
   if (expires !== undefined && expires <= created) {
@@ -80,10 +89,21 @@ async function runCreate(io: Io, options: CreateOptions): Promise<void> {
   }
   const progress = createProgress(io)
   const onProgress = (done: number, total: number): void => progress.update('make the bundle', done, total)
-  const content = { from, to, out, key, compatible, version, epoch, created, expires, onProgress }
+  const names = { compatible, version, epoch, created, expires }
+  const content = { from, full, to, out, key, effort, onProgress, ...names }
   const built = await createBundle(io.host, content).finally(() => progress.end())
-  const json = { out, bytes: built.bytes, ...documentOf(built.manifest) }
-  printResult(io, { json, text: `${out}: ${formatBytes(built.bytes)}\n${describe(built.manifest)}` }, options)
+  const json = {
+    out,
+    bytes: built.bytes,
+    ...documentOf(built.manifest),
+    costs: built.variants.map(costDocument),
+  }
+  const text = [
+    `${out}: ${formatBytes(built.bytes)}`,
+    describe(built.manifest),
+    ...built.variants.map(costTable),
+  ]
+  printResult(io, { json, text: text.join('\n') }, options)
 }
 
 interface ReadOptions {
@@ -130,8 +150,8 @@ async function runVerify(io: Io, opened: OpenedBundle, options: ReadOptions): Pr
   const total = payloadBytes(manifest)
   let done = 0
   try {
-    for await (const { entry } of opened.segments(manifest.segments)) {
-      done += entry.bytes
+    for await (const { bytes } of opened.allSegments(manifest.variants)) {
+      done += bytes
       progress.update('check the segments', done, total)
     }
   } finally {
@@ -152,18 +172,28 @@ async function withBundle(io: Io, path: string, use: (opened: OpenedBundle) => P
 
 /** The manifest as JSON: no binary, no table of chunks. */
 function documentOf(manifest: Manifest): Record<string, unknown> {
-  const { image, segments, ...rest } = manifest
-  const { chunks: _, ...imageDocument } = image
-  return { ...rest, image: imageDocument, segments: segments.length, payloadBytes: payloadBytes(manifest) }
+  const { image, variants, ...rest } = manifest
+  const { chunks: _, order: __, ...imageDocument } = image
+  const summaries = variants.map(({ segments, ...variant }) => ({
+    ...variant,
+    segments: segments.length,
+    bytes: segmentsBytes({ segments }),
+  }))
+  return { ...rest, image: imageDocument, variants: summaries, payloadBytes: payloadBytes(manifest) }
 }
 
 function describe(manifest: Manifest): string {
-  const { image, bases, version, epoch, compatible } = manifest
-  const base = bases.map(({ digest, bytes }) => `${digest.slice(0, 12)} (${formatBytes(bytes)})`).join(', ')
+  const { image, variants, version, epoch, compatible } = manifest
   return [
     `release     ${version}, epoch ${epoch}, for ${compatible}`,
     `image       ${image.digest.slice(0, 12)}, ${image.fs}, ${formatBytes(image.bytes)}`,
-    `made from   ${base || 'nothing: a full bundle'}`,
-    `payload     ${formatBytes(payloadBytes(manifest))} in ${manifest.segments.length} segments`,
+    ...variants.map(
+      (variant) =>
+        `made from   ${describeBase(variant)}: ${formatBytes(segmentsBytes(variant))}, needs ${formatBytes(variant.memoryBytes)} of memory`,
+    ),
   ].join('\n')
+}
+
+function describeBase({ base }: Variant): string {
+  return base === undefined ? 'nothing' : `${base.digest.slice(0, 12)} (${formatBytes(base.bytes)})`
 }

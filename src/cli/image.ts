@@ -5,6 +5,7 @@ import { digestRegion } from '../core/digest-region.ts'
 import { PineError } from '../core/error.ts'
 import { formatBytes } from '../core/format.ts'
 import { distFolder } from '../host/assets.ts'
+import { nativeHashing } from '../host/native.ts'
 import { type Io, printResult } from './io.ts'
 import { dryRunOption, examples, jsonOption } from './options.ts'
 
@@ -60,7 +61,7 @@ async function runBuild(io: Io, options: BuildOptions): Promise<void> {
   const times = epoch === undefined ? {} : { epochSeconds: Number(epoch) }
   await buildImage(io.host, { from, out, fs, compression, ...times })
   const image = await io.host.openRegion(out)
-  const digest = await digestRegion(image, image.bytes)
+  const digest = await digestRegion(image, { hashing: nativeHashing() })
   await image.close()
   const text = `${out}: ${fs}, ${formatBytes(image.bytes)}, ${digest}`
   printResult(io, { json: { out, fs, bytes: image.bytes, digest }, text }, options)

@@ -1,3 +1,4 @@
+import { preferNativeHashing } from '../host/native.ts'
 import { realHost } from '../host/real-host.ts'
 import { main } from './program.ts'
 
@@ -9,6 +10,7 @@ const io = {
   stdin: process.stdin,
 }
 
+preferNativeHashing()
 void main(process.argv.slice(2), io).then((exitCode) => {
   process.exitCode = exitCode
 })

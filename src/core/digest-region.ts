@@ -1,10 +1,18 @@
-import { createHasher, type Digest } from './digest.ts'
+import type { Digest, Hashing } from './digest.ts'
 import type { OnProgress } from './progress.ts'
 import { type Region, readParts } from './region.ts'
 
-/** BLAKE3 of the first `bytes` of a region. */
-export async function digestRegion(region: Region, bytes: number, onProgress?: OnProgress): Promise<Digest> {
-  const hasher = createHasher()
+export interface DigestRegionOptions {
+  readonly hashing: Hashing
+  /** Of the region, from its start. Default: all of it. */
+  readonly bytes?: number
+  readonly onProgress?: OnProgress
+}
+
+/** BLAKE3 of a region or its first bytes; the next part is read while one is hashed. */
+export async function digestRegion(region: Region, options: DigestRegionOptions): Promise<Digest> {
+  const { hashing, bytes = region.bytes, onProgress } = options
+  const hasher = hashing.createHasher()
   for await (const { part, position } of readParts(region, bytes)) {
     hasher.update(part)
     onProgress?.(position + part.length, bytes)

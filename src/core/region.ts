@@ -26,15 +26,39 @@ export type ByteSource = AsyncIterable<Uint8Array>
 
 const READ_BYTES = 1024 * 1024
 
-/** The first `bytes` of a region, in order, through one buffer: each part is valid until the next is asked for. */
-export async function* readParts(
-  region: Region,
-  bytes: number,
-): AsyncGenerator<{ part: Buffer; position: number }, void, undefined> {
-  const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, bytes))
-  for (let position = 0; position < bytes; position += buffer.length) {
-    const part = buffer.subarray(0, Math.min(buffer.length, bytes - position))
-    await region.read(part, position)
-    yield { part, position }
+export interface RegionPart {
+  readonly part: Buffer
+  readonly position: number
+}
+
+/**
+ * The first `bytes` of a region, in order; while one part is in use the next is read. Each part is valid until the next
+ * is asked for.
+ */
+export async function* readParts(region: Region, bytes: number): AsyncGenerator<RegionPart, void, undefined> {
+  const readInto = partReader(region, bytes)
+  let reading = readInto(Buffer.allocUnsafeSlow(Math.min(READ_BYTES, bytes)), 0)
+  let spare: Buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, bytes))
+  try {
+    for (let position = 0; position < bytes; position += READ_BYTES) {
+      const { buffer, part } = await reading
+      reading = readInto(spare, position + READ_BYTES)
+      spare = buffer
+      yield { part, position }
+    }
+  } finally {
+    // Whoever stops early may close the region next.
+    await reading.catch(() => undefined)
+  }
+}
+
+/** Reads a part into the start of a buffer; an empty one behind the end. */
+function partReader(region: Region, bytes: number) {
+  return (buffer: Buffer, position: number) => {
+    const part = buffer.subarray(0, Math.max(0, Math.min(buffer.length, bytes - position)))
+    const reading = region.read(part, Math.min(position, bytes)).then(() => ({ buffer, part }))
+    // It may fail while nobody waits for it yet; whoever asks for the part still gets the error.
+    reading.catch(() => undefined)
+    return reading
   }
 }

@@ -1,249 +1,193 @@
-import { chunkRange, type Manifest, type SegmentEntry } from '../bundle/manifest.ts'
+import { availableParallelism } from 'node:os'
+import type { Manifest, Variant } from '../bundle/manifest.ts'
 import type { ArrivedSegment } from '../bundle/reader.ts'
-import type { Codec } from '../core/codec.ts'
-import { blake3, DIGEST_BYTES } from '../core/digest.ts'
+import type { Codecs } from '../core/codecs.ts'
+import { CODEC_NAMES } from '../core/encoding.ts'
 import { PineError } from '../core/error.ts'
 import type { OnProgress } from '../core/progress.ts'
 import type { Region } from '../core/region.ts'
-import { type BaseCache, cacheBase } from './base-cache.ts'
-import { OPS_CODEC, type Op, type PayloadReader, readPayload } from './ops.ts'
+import { type BlockSpace, openSpace } from './block-space.ts'
+import { checkProgram, limitsOf } from './check.ts'
+import { findRightChunks, type WriteResult, writeChunks } from './chunks.ts'
+import { type DataUnpackers, readData, unpackExactly } from './data.ts'
+import { runProgram } from './machine.ts'
+import { memoryOf, OPEN_CHUNKS, programBytes } from './needs.ts'
+import { inOrder } from './order.ts'
+import { malformed, type Program } from './program.ts'
+import { readProgram } from './read-program.ts'
 
 export interface WriteImageOptions {
-  /** `opened.segments(manifest.segments)`. */
-  readonly segments: AsyncIterable<ArrivedSegment>
   readonly manifest: Manifest
-  readonly codec: Codec
-  /** Where the base image is, at its start; needed when the manifest names one. */
-  readonly base?: Region
+  /** One of the manifest's. */
+  readonly variant: Variant
+  /** `opened.segments(manifest.variants, variant)`. */
+  readonly segments: AsyncIterable<ArrivedSegment>
+  readonly codecs: Codecs
+  /** Where the base image is, at its start; needed when the variant names one. */
+  readonly base?: Region | undefined
   /** The slot; may be longer than the image. */
   readonly target: Region
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   /** Bytes of the image that are in place. */
-  readonly onProgress?: OnProgress
+  readonly onProgress?: OnProgress | undefined
 }
 
-export interface WriteResult {
-  readonly writtenBytes: number
-  /** Already right before: a resume, or the slot's earlier content. */
-  readonly skippedBytes: number
-}
+/** Version of the program's encoding, named in the manifest's codecs. */
+export const PROGRAM_CODEC = { name: 'pine-program', version: '1' } as const
 
-const CACHE_PAGES = 32
-const PAGE_BYTES = 64 * 1024
-/** A power cut loses at most this much work, and the page cache of a small host stays its own. */
-const CHECKPOINT_BYTES = 64 * 1024 * 1024
-
-/** What this program can decode, as `HostPolicy.codecs` wants it. */
-export function supportedCodecs(codec: Codec): ReadonlyMap<string, string> {
-  return new Map([
-    [OPS_CODEC.name, OPS_CODEC.version],
-    ['zstd', codec.version],
-  ])
-}
-
-/** What a manifest lists for segments made by `createDelta`. Any version of zstd reads our frames. */
-export const NEEDED_CODECS = [OPS_CODEC, { name: 'zstd' }] as const
-
-/** For the manifest: the buffers that `writeImage` and the reader hold at once. */
-export function applyMemoryBytes(segments: readonly SegmentEntry[], chunkBytes: number): number {
-  const most = (pick: (segment: SegmentEntry) => number) =>
-    segments.reduce((top, entry) => Math.max(top, pick(entry)), 0)
-  return (
-    most(({ bytes }) => bytes) + most(({ rawBytes }) => rawBytes) + 2 * chunkBytes + CACHE_PAGES * PAGE_BYTES
-  )
+/** What this program can run and re-encode, as `HostPolicy.codecs` wants it. */
+export function supportedCodecs(codecs: Codecs): ReadonlyMap<string, () => string> {
+  const encoders = CODEC_NAMES.map((name) => [name, () => codecs.fingerprint(name)] as const)
+  return new Map([[PROGRAM_CODEC.name, () => PROGRAM_CODEC.version], ...encoders])
 }
 
 /**
  * Puts the image into `target`, chunk by chunk: what is already right is left alone, what does not come out right is never
  * written; at the end all of it is flushed. Does not check signatures, and does not read back what it wrote.
- * Throws `IMAGE_TOO_BIG` and `BASE_MISMATCH` before the first write; later `BASE_MISMATCH` or `BUNDLE_CORRUPT` for a chunk
- * that comes out wrong, `BUNDLE_MALFORMED` for operations that make no sense, and what the segments throw.
+ * Throws `IMAGE_TOO_BIG`, `BASE_MISMATCH` and, for a program that makes no sense, `BUNDLE_MALFORMED` before the first write;
+ * later `BASE_MISMATCH`, `BUNDLE_CORRUPT` or `CODEC_MISMATCH` for a chunk that comes out wrong, and what the segments throw.
  */
 export async function writeImage(options: WriteImageOptions): Promise<WriteResult> {
-  const { manifest, target, segments, signal, onProgress } = options
-  const produce = prepareProducer(options)
-  const place = preparePlace(manifest, target)
-  let skippedBytes = 0
-  let writtenBytes = 0
-  for await (const segment of segments) {
-    const chunks = produce(segment)
-    for (
-      let index = segment.entry.firstChunk;
-      index < segment.entry.firstChunk + segment.entry.chunks;
-      index++
-    ) {
-      signal?.throwIfAborted()
-      const ops = chunks.take(chunkRange(manifest.image, index).bytes)
-      if (await place.isRight(index)) {
-        skippedBytes += chunks.skip(ops)
-      } else {
-        writtenBytes += await place.put(index, (into) => chunks.fill(ops, into))
-      }
-      onProgress?.(skippedBytes + writtenBytes, manifest.image.bytes)
-    }
-    chunks.end()
-  }
-  await place.checkpoint()
-  if (skippedBytes + writtenBytes !== manifest.image.bytes)
-    throw new Error('the segments did not cover the image')
-  return { writtenBytes, skippedBytes }
-}
-
-/** One segment as a source of chunks. */
-interface ChunkSource {
-  take(bytes: number): Op[]
-  /** Passes over a chunk without making it; returns its length. */
-  skip(ops: readonly Op[]): number
-  /** Makes a chunk; true when it took bytes from the base. */
-  fill(ops: readonly Op[], into: Uint8Array): Promise<boolean>
-  end(): void
-}
-
-function prepareProducer({
-  manifest,
-  codec,
-  base,
-}: WriteImageOptions): (segment: ArrivedSegment) => ChunkSource {
-  const cache = openBase(manifest, base)
-  const rawBytes = manifest.segments.reduce((most, entry) => Math.max(most, entry.rawBytes), 0)
-  const buffer = Buffer.allocUnsafeSlow(rawBytes)
-  return ({ entry, payload }) => {
-    const content = buffer.subarray(0, entry.rawBytes)
-    decompressExactly(codec, payload, content)
-    const start = entry.firstChunk * manifest.image.chunkBytes
-    const reader = readPayload(content, { start, baseBytes: cache?.bytes ?? 0 })
-    return {
-      take: reader.take,
-      skip: (ops) => skipOps(reader, ops),
-      fill: (ops, into) => runOps({ ops, reader, base: cache }, into),
-      end: reader.end,
-    }
-  }
-}
-
-function openBase({ bases: [entry] }: Manifest, base: Region | undefined): BaseCache | undefined {
-  if (!entry) return undefined
-  if (!base) {
-    throw new PineError(
-      'BASE_MISMATCH',
-      `the bundle needs image ${entry.digest.slice(0, 16)} to copy from, there is none`,
-      {
-        hint: 'take the full bundle',
-      },
-    )
-  }
-  if (base.bytes < entry.bytes) {
-    throw new PineError(
-      'BASE_MISMATCH',
-      `the base image has ${entry.bytes} bytes, ${base.name} has ${base.bytes}`,
-    )
-  }
-  return cacheBase(base, entry.bytes, CACHE_PAGES)
-}
-
-function decompressExactly(codec: Codec, payload: Uint8Array, into: Uint8Array): void {
-  let made: number
+  const { manifest, variant, codecs, target, signal, onProgress } = options
+  const { image } = manifest
+  requireRoom(options)
+  requireProgramMemory(variant)
+  const segments = options.segments[Symbol.asyncIterator]()
+  const unpackers = openUnpackers(codecs, variant)
   try {
-    made = codec.decompress(payload, into)
-  } catch (cause) {
-    throw new PineError('BUNDLE_MALFORMED', `a segment does not decode to ${into.length} bytes`, { cause })
-  }
-  if (made !== into.length) {
-    throw new PineError(
-      'BUNDLE_MALFORMED',
-      `a segment decodes to ${made} bytes, its manifest says ${into.length}`,
-    )
+    const program = readProgram(await readProgramBytes(segments, { codecs, variant }))
+    requireMemory(program, options)
+    const place = inOrder(target, image.order)
+    const data = readData(segments, unpackers)
+    const chunks = writeChunks({
+      image,
+      target: place,
+      hash: codecs.blake3,
+      right: await findRightChunks(place, image, codecs.blake3),
+      open: OPEN_CHUNKS,
+      wrong: (index) => wrongChunk(index, variant),
+      onChunk: (bytes) => onProgress?.(bytes, image.bytes),
+    })
+    const base = openBaseSpace(options, program)
+    await runProgram({
+      program,
+      data,
+      base,
+      self: openSelfSpace(options, place),
+      chunks,
+      codecs,
+      chunkBytes: image.chunkBytes,
+      // One more than run: a core need not wait until the next is handed over.
+      parallel: availableParallelism() + 1,
+      signal,
+    })
+    await data.end()
+    return await chunks.end()
+  } finally {
+    for (const unpacker of Object.values(unpackers)) unpacker.close()
+    await segments.return?.()
   }
 }
 
-function skipOps(reader: PayloadReader, ops: readonly Op[]): number {
-  let bytes = 0
-  for (const op of ops) {
-    if (op.kind === 'literal') reader.literal(op.bytes)
-    bytes += op.bytes
+function openUnpackers(codecs: Codecs, { packing, windowBytes }: Variant): DataUnpackers {
+  return {
+    difference: codecs.openUnpacker(packing, windowBytes),
+    literal: codecs.openUnpacker(packing, windowBytes),
   }
-  return bytes
 }
 
-interface OpsRun {
-  readonly ops: readonly Op[]
-  readonly reader: PayloadReader
-  readonly base: BaseCache | undefined
-}
-
-async function runOps({ ops, reader, base }: OpsRun, into: Uint8Array): Promise<boolean> {
-  let at = 0
-  let usesBase = false
-  for (const op of ops) {
-    const room = into.subarray(at, at + op.bytes)
-    if (op.kind === 'zero') room.fill(0)
-    else if (op.kind === 'literal') room.set(reader.literal(op.bytes))
-    else if (base) {
-      await base.read(room, op.baseOffset)
-      usesBase = true
-    }
-    at += op.bytes
-  }
-  return usesBase
-}
-
-/** The target, one chunk at a time, through one buffer. */
-function preparePlace({ image, bases }: Manifest, target: Region) {
+function requireRoom({ manifest: { image }, variant, base, target }: WriteImageOptions): void {
   if (image.bytes > target.bytes) {
     throw new PineError(
       'IMAGE_TOO_BIG',
       `the image has ${image.bytes} bytes, ${target.name} has ${target.bytes}`,
     )
   }
-  const buffer = Buffer.allocUnsafeSlow(Math.min(image.chunkBytes, image.bytes))
-  let dirtyBytes = 0
-
-  function isChunk(index: number, bytes: Uint8Array): boolean {
-    const expected = image.chunks.subarray(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES)
-    return blake3(bytes).equals(expected)
-  }
-
-  async function isRight(index: number): Promise<boolean> {
-    const { offset, bytes } = chunkRange(image, index)
-    const chunk = buffer.subarray(0, bytes)
-    await target.read(chunk, offset)
-    return isChunk(index, chunk)
-  }
-
-  async function put(index: number, fill: (into: Uint8Array) => Promise<boolean>): Promise<number> {
-    const { offset, bytes } = chunkRange(image, index)
-    const chunk = buffer.subarray(0, bytes)
-    const usesBase = await fill(chunk)
-    if (!isChunk(index, chunk)) throw wrongChunk(index, { usesBase, base: bases[0]?.digest })
-    await target.write(chunk, offset)
-    dirtyBytes += bytes
-    if (dirtyBytes >= CHECKPOINT_BYTES) await checkpoint()
-    return bytes
-  }
-
-  async function checkpoint(): Promise<void> {
-    if (dirtyBytes === 0) return
-    await target.flush()
-    await target.dropCache()
-    dirtyBytes = 0
-  }
-
-  return { isRight, put, checkpoint }
-}
-
-function wrongChunk(
-  index: number,
-  { usesBase, base }: { usesBase: boolean; base: string | undefined },
-): PineError {
-  if (usesBase && base) {
-    return new PineError(
+  if (variant.base === undefined) return
+  const { digest, bytes } = variant.base
+  if (base === undefined) {
+    throw new PineError(
       'BASE_MISMATCH',
-      `chunk ${index} comes out wrong: what it copies from is not image ${base.slice(0, 16)}`,
+      `the bundle needs image ${digest.slice(0, 16)} to copy from, there is none`,
       { hint: 'take the full bundle' },
     )
   }
+  if (base.bytes < bytes) {
+    throw new PineError('BASE_MISMATCH', `the base image has ${bytes} bytes, ${base.name} has ${base.bytes}`)
+  }
+}
+
+async function readProgramBytes(
+  segments: AsyncIterator<ArrivedSegment>,
+  { codecs, variant }: { codecs: Codecs; variant: Variant },
+): Promise<Buffer> {
+  const entries = variant.segments.slice(0, variant.programSegments)
+  const program = Buffer.allocUnsafeSlow(programBytes(variant))
+  const unpacker = codecs.openUnpacker(variant.packing, variant.windowBytes)
+  try {
+    let done = 0
+    for (const { rawBytes } of entries) {
+      const { value } = await segments.next()
+      if (value === undefined) throw new Error('the reader gave fewer segments than the variant has')
+      unpackExactly(unpacker, value.payload, program.subarray(done, done + rawBytes))
+      done += rawBytes
+    }
+    return program
+  } finally {
+    unpacker.close()
+  }
+}
+
+/** The whole program is checked here, and that it asks for no more memory than the bundle says. */
+function requireMemory(program: Program, { manifest, variant, codecs }: WriteImageOptions): void {
+  const needs = checkProgram(program, limitsOf(manifest, variant.base?.bytes ?? 0))
+  requireNamed(variant, memoryOf({ needs, program, variant, chunkBytes: manifest.image.chunkBytes, codecs }))
+}
+
+/** Before it is unpacked. */
+function requireProgramMemory(variant: Variant): void {
+  requireNamed(variant, programBytes(variant))
+}
+
+function requireNamed({ memoryBytes }: Variant, bytes: number): void {
+  if (bytes <= memoryBytes) return
+  throw new PineError(
+    'BUNDLE_MALFORMED',
+    `applying needs ${bytes} bytes of memory, the bundle says ${memoryBytes}`,
+  )
+}
+
+function openBaseSpace({ variant, base, target, codecs }: WriteImageOptions, program: Program): BlockSpace {
+  const damaged = (cause: unknown) => damagedBase(variant, cause)
+  const space = openSpace({ region: base ?? target, bytes: variant.base?.bytes ?? 0, codecs, damaged })
+  for (const block of program.blocks) space.add(block)
+  return space
+}
+
+/** Its blocks are made by this host, or were found in chunks that are right: only the program can be wrong about them. */
+function openSelfSpace({ manifest: { image }, codecs }: WriteImageOptions, place: Region): BlockSpace {
+  const damaged = (cause: unknown) => malformed('copies from a block of the image that is none', cause)
+  return openSpace({ region: place, bytes: image.bytes, codecs, damaged })
+}
+
+function damagedBase({ base }: Variant, cause: unknown): PineError {
   return new PineError(
-    'BUNDLE_CORRUPT',
-    `chunk ${index} of the image does not have the digest the manifest names`,
+    'BASE_MISMATCH',
+    `a packed block of the base is damaged, or it is not image ${base?.digest.slice(0, 16)}`,
+    { hint: 'take the full bundle', cause },
+  )
+}
+
+function wrongChunk(index: number, { base }: Variant): PineError {
+  if (base === undefined) {
+    return new PineError(
+      'BUNDLE_CORRUPT',
+      `chunk ${index} of the image does not have the digest the manifest names`,
+    )
+  }
+  return new PineError(
+    'BASE_MISMATCH',
+    `chunk ${index} comes out wrong: what it is made from is not image ${base.digest.slice(0, 16)}, or was encoded otherwise`,
+    { hint: 'take the full bundle' },
   )
 }

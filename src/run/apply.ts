@@ -1,12 +1,13 @@
-import type { Manifest } from '../bundle/manifest.ts'
+import type { Manifest, Variant } from '../bundle/manifest.ts'
 import type { OpenedBundle } from '../bundle/reader.ts'
 import { digestRegion } from '../core/digest-region.ts'
 import { PineError } from '../core/error.ts'
 import type { OnProgress } from '../core/progress.ts'
 import type { OpenRegion, Region } from '../core/region.ts'
 import { supportedCodecs, writeImage } from '../delta/apply.ts'
+import { nativeCodecs } from '../host/delta-codecs.ts'
 import type { Host } from '../host/host.ts'
-import { nativeCodec } from '../host/native.ts'
+import { nativeHashing } from '../host/native.ts'
 import { type Facts, inactiveSlot, pendingTrial, runningSlot, slotBytes } from '../model/facts.ts'
 import type { Settings } from '../model/settings.ts'
 import { planApply } from '../plan/apply.ts'
@@ -33,6 +34,8 @@ export interface ApplyRequest {
 export interface ReadyBundle {
   opened: OpenedBundle
   manifest: Verified<Manifest>
+  /** The way of making the image that fits this machine. */
+  variant: Variant
   facts: Facts
   /** Undefined where there is nothing to do. */
   plan: Plan | undefined
@@ -52,7 +55,7 @@ export async function admitBundle(
   const facts = await observe(machine)
   const now = machine.host.now()
   const running = facts.records.slots[runningSlot(facts)]
-  checkPolicy(manifest, {
+  const variant = checkPolicy(manifest, {
     compatible: settings.compatible ?? facts.records.compatible,
     installed: {
       version: running?.version ?? manifest.version,
@@ -63,16 +66,16 @@ export async function admitBundle(
     now,
     slotBytes: slotBytes(facts),
     memoryBytes: await availableMemory(machine.host),
-    codecs: supportedCodecs(nativeCodec()),
+    codecs: supportedCodecs(nativeCodecs()),
     allowDowngrade: request.allowDowngrade,
     forceRejected: request.forceRejected,
   })
   const unchanged = nothingToDo(facts, manifest)
-  if (unchanged !== undefined) return { opened, manifest, facts, plan: undefined, unchanged }
+  if (unchanged !== undefined) return { opened, manifest, variant, facts, plan: undefined, unchanged }
   const { digest, bytes, fs } = manifest.image
   const release = { digest, bytes, fs, version: manifest.version, epoch: manifest.epoch }
   const options = { tries: request.tries ?? settings.tries, reboot: request.reboot, now }
-  return { opened, manifest, facts, plan: planApply(facts, release, options), unchanged }
+  return { opened, manifest, variant, facts, plan: planApply(facts, release, options), unchanged }
 }
 
 /** proc_meminfo(5): what can be had without swapping, and the swap. */
@@ -102,23 +105,24 @@ export async function applyBundle(
   ready: ReadyBundle & { plan: Plan },
   context: Pick<StepContext, 'onStep' | 'signal'> & { onBase: OnProgress },
 ): Promise<void> {
-  const { manifest, opened, plan } = ready
+  const { manifest, variant, opened, plan } = ready
   const base = await openBase(machine, ready, context.onBase)
   try {
     await executePlan(plan, {
       ...context,
       machine,
       writeImage: async (target: Region, onProgress: OnProgress) => {
-        const segments = opened.segments(manifest.segments)
+        const segments = opened.segments(manifest.variants, variant)
         const { signal } = context
         await writeImage({
           segments,
           manifest,
-          codec: nativeCodec(),
+          variant,
+          codecs: nativeCodecs(),
           target,
+          base,
+          signal,
           onProgress,
-          ...(base === undefined ? {} : { base }),
-          ...(signal === undefined ? {} : { signal }),
         })
       },
     })
@@ -130,14 +134,14 @@ export async function applyBundle(
 /** The running slot, hashed from end to end: the records may be wrong, the bytes decide. */
 async function openBase(
   machine: Machine,
-  { manifest, facts }: ReadyBundle,
+  { variant: { base: first }, facts }: ReadyBundle,
   onProgress: OnProgress,
 ): Promise<OpenRegion | undefined> {
-  const [first] = manifest.bases
   if (first === undefined) return undefined
   const running = runningSlot(facts)
   const region = await machine.disk.open(`rootfs-${running}`, { writable: false })
-  const found = first.bytes > region.bytes ? 'too small' : await digestRegion(region, first.bytes, onProgress)
+  const options = { hashing: nativeHashing(), bytes: first.bytes, onProgress }
+  const found = first.bytes > region.bytes ? 'too small' : await digestRegion(region, options)
   if (found === first.digest) return region
   await region.close()
   throw baseMismatch(first.digest, `has ${found.slice(0, 12)} in slot ${running}`)

@@ -3,6 +3,7 @@ import { digestRegion } from '../core/digest-region.ts'
 import { PineError } from '../core/error.ts'
 import type { OnProgress } from '../core/progress.ts'
 import type { Region } from '../core/region.ts'
+import { nativeHashing } from '../host/native.ts'
 import { arm, type BootState, confirm, disarm, reject, type SlotName } from '../model/boot-state.ts'
 import { type Records, withRejection } from '../model/records.ts'
 import type { Step, StepKind } from '../plan/step.ts'
@@ -96,9 +97,13 @@ async function verifyImage(
   context: StepContext,
 ): Promise<void> {
   await region.dropCache()
-  const found = await digestRegion(region, step.bytes, (done, total) => {
-    context.signal?.throwIfAborted()
-    context.onStep(step, done, total)
+  const found = await digestRegion(region, {
+    hashing: nativeHashing(),
+    bytes: step.bytes,
+    onProgress: (done, total) => {
+      context.signal?.throwIfAborted()
+      context.onStep(step, done, total)
+    },
   })
   if (found === step.image) return
   throw new PineError(

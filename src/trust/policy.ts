@@ -1,4 +1,4 @@
-import type { Manifest } from '../bundle/manifest.ts'
+import type { Manifest, Variant } from '../bundle/manifest.ts'
 import type { Digest } from '../core/digest.ts'
 import { type ErrorCode, PineError } from '../core/error.ts'
 import { compareVersions, isVersion } from '../core/version.ts'
@@ -17,22 +17,21 @@ export interface HostPolicy {
   /** Memory the apply may use; left out where nobody knows. */
   readonly memoryBytes?: number
   /** Codecs this program decodes, by name, each with its version. */
-  readonly codecs: ReadonlyMap<string, string>
+  readonly codecs: ReadonlyMap<string, () => string>
   readonly allowDowngrade?: boolean
   readonly forceRejected?: boolean
 }
 
-interface Rule {
+interface Rule<Subject> {
   readonly code: ErrorCode
   /** What is wrong, or undefined. */
-  readonly check: (manifest: Manifest, policy: HostPolicy) => string | undefined
+  readonly check: (subject: Subject, policy: HostPolicy) => string | undefined
   readonly hint?: string
 }
 
 /** In this order problems are named; the first one is thrown. */
-const RULES: readonly Rule[] = [
+const RULES: readonly Rule<Manifest>[] = [
   { code: 'COMPATIBLE_MISMATCH', check: checkCompatible },
-  { code: 'BUNDLE_TOO_NEW', check: checkCodecs, hint: 'update pine-update first, or take a full bundle' },
   {
     code: 'BUNDLE_EXPIRED',
     check: checkExpiry,
@@ -41,27 +40,64 @@ const RULES: readonly Rule[] = [
   { code: 'DOWNGRADE_REFUSED', check: checkEpoch, hint: 'allow it with --allow-downgrade' },
   { code: 'DOWNGRADE_REFUSED', check: checkVersion, hint: 'allow it with --allow-downgrade' },
   { code: 'REJECTED_BEFORE', check: checkRejected, hint: 'apply it all the same with --force-rejected' },
+  { code: 'IMAGE_TOO_BIG', check: checkSize },
+]
+
+/** What each way of making the image asks for. */
+const VARIANT_RULES: readonly Rule<Variant>[] = [
   {
     code: 'BASE_MISMATCH',
     check: checkBase,
     hint: 'take the full bundle, or one made from the installed image',
   },
-  { code: 'IMAGE_TOO_BIG', check: checkSize },
+  { code: 'BUNDLE_TOO_NEW', check: checkCodecs, hint: 'update pine-update first, or take the full bundle' },
+  {
+    code: 'CODEC_MISMATCH',
+    check: checkVersions,
+    hint: 'take the full bundle of the release: it needs no codec',
+  },
   { code: 'MEMORY_TOO_SMALL', check: checkMemory },
 ]
 
 /** Every reason why this host must not apply the bundle, in the order of the rules. Empty when it may. */
 export function policyProblems(manifest: Verified<Manifest>, policy: HostPolicy): PineError[] {
-  return RULES.flatMap(({ code, check, hint }) => {
-    const message = check(manifest, policy)
-    return message === undefined ? [] : [new PineError(code, message, hint === undefined ? {} : { hint })]
-  })
+  return [...problemsOf(RULES, manifest, policy), ...judgeVariants(manifest, policy).problems]
 }
 
-/** Throws the first of `policyProblems`. */
-export function checkPolicy(manifest: Verified<Manifest>, policy: HostPolicy): void {
+/** Throws the first of `policyProblems`; returns the variant to apply. */
+export function checkPolicy(manifest: Verified<Manifest>, policy: HostPolicy): Variant {
+  const { chosen } = judgeVariants(manifest, policy)
   const [problem] = policyProblems(manifest, policy)
   if (problem) throw problem
+  return chosen
+}
+
+/** The first variant that this host can apply; where there is none, the first made from its image, or simply the first. */
+function judgeVariants(
+  { variants }: Manifest,
+  policy: HostPolicy,
+): { chosen: Variant; problems: readonly PineError[] } {
+  const judged = variants.map((variant) => ({
+    chosen: variant,
+    problems: problemsOf(VARIANT_RULES, variant, policy),
+  }))
+  const best =
+    judged.find(({ problems }) => problems.length === 0) ??
+    judged.find(({ problems }) => problems.every(({ code }) => code !== 'BASE_MISMATCH')) ??
+    judged[0]
+  if (best === undefined) throw new Error('a manifest without variants')
+  return best
+}
+
+function problemsOf<Subject>(
+  rules: readonly Rule<Subject>[],
+  subject: Subject,
+  policy: HostPolicy,
+): PineError[] {
+  return rules.flatMap(({ code, check, hint }) => {
+    const message = check(subject, policy)
+    return message === undefined ? [] : [new PineError(code, message, hint === undefined ? {} : { hint })]
+  })
 }
 
 function checkCompatible(manifest: Manifest, policy: HostPolicy): string | undefined {
@@ -69,14 +105,17 @@ function checkCompatible(manifest: Manifest, policy: HostPolicy): string | undef
   return `bundle is for "${manifest.compatible}", this host is "${policy.compatible}"`
 }
 
-function checkCodecs(manifest: Manifest, { codecs }: HostPolicy): string | undefined {
-  const missing = manifest.codecs.find(({ name, version }) => {
-    const ours = codecs.get(name)
-    return ours === undefined || (version !== undefined && version !== ours)
+function checkCodecs(variant: Variant, { codecs }: HostPolicy): string | undefined {
+  const missing = variant.codecs.find(({ name }) => !codecs.has(name))
+  return missing && `bundle needs codec ${missing.name}, this host has none of that name`
+}
+
+function checkVersions(variant: Variant, { codecs }: HostPolicy): string | undefined {
+  const [other] = variant.codecs.flatMap(({ name, version }) => {
+    const ours = codecs.get(name)?.() ?? version
+    return version === undefined || version === ours ? [] : [{ name, version, ours }]
   })
-  if (!missing) return undefined
-  const ours = codecs.get(missing.name) ?? 'none'
-  return `bundle needs codec ${[missing.name, missing.version].join(' ').trim()}, this host has ${ours}`
+  return other && `bundle was made with ${other.name} ${other.version}, this host has ${other.ours}`
 }
 
 function checkExpiry({ expires }: Manifest, { now }: HostPolicy): string | undefined {
@@ -107,8 +146,7 @@ function checkRejected(
   return `version ${version} (${image.digest.slice(0, 16)}) was rejected on this host before`
 }
 
-function checkBase({ bases }: Manifest, { installed }: HostPolicy): string | undefined {
-  const [base] = bases
+function checkBase({ base }: Variant, { installed }: HostPolicy): string | undefined {
   if (!base || installed.digest === undefined || installed.digest === base.digest) return undefined
   return `bundle was made from image ${base.digest.slice(0, 16)}, this host runs ${installed.digest.slice(0, 16)}`
 }
@@ -118,7 +156,7 @@ function checkSize({ image }: Manifest, { slotBytes }: HostPolicy): string | und
   return `the image has ${image.bytes} bytes, the slot has ${slotBytes}`
 }
 
-function checkMemory(manifest: Manifest, { memoryBytes }: HostPolicy): string | undefined {
-  if (memoryBytes === undefined || manifest.memoryBytes <= memoryBytes) return undefined
-  return `the apply needs ${manifest.memoryBytes} bytes of memory, ${memoryBytes} are available`
+function checkMemory(variant: Variant, { memoryBytes }: HostPolicy): string | undefined {
+  if (memoryBytes === undefined || variant.memoryBytes <= memoryBytes) return undefined
+  return `the apply needs ${variant.memoryBytes} bytes of memory, ${memoryBytes} are available`
 }

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { openBundle } from '../../src/bundle/reader.ts'
 import { applyBytes, arriving, codeOf, type MadeBundle, makeBundle, noise } from '../support/bundles.ts'
-import { memoryRegion } from '../support/memory-region.ts'
+import { type MemoryRegion, memoryRegion } from '../support/memory-region.ts'
 
 const base = noise(60_000, 1)
 const target = Buffer.concat([
@@ -11,14 +11,25 @@ const target = Buffer.concat([
   base.subarray(30_000),
   Buffer.alloc(9000),
 ])
+/** A delta, and behind it a full variant: its last. */
 let made: MadeBundle
+const LAST = 1
+/** Where the segments of the delta start, and where they end. */
+let ofDelta: { starts: number[]; end: number }
 beforeAll(async () => {
-  made = await makeBundle({ base, target })
-  expect(made.parts.segments.length).toBeGreaterThan(2)
+  made = await makeBundle({ target, bases: [base, undefined] })
+  const count = made.manifest.variants[0]?.segments.length ?? 0
+  expect(count).toBeGreaterThan(1)
+  const { segments } = made.parts
+  ofDelta = { starts: segments.slice(0, count), end: segments[count] ?? 0 }
 })
 
-function apply(bytes: Buffer, slot = memoryRegion(Buffer.alloc(target.length, 0xee))): Promise<string> {
-  return codeOf(() => applyBytes({ bytes, base, target: slot }))
+function slotOf(bytes: number): MemoryRegion {
+  return memoryRegion(Buffer.alloc(bytes, 0xee))
+}
+
+function apply(bytes: Buffer, slot = slotOf(target.length), variant = 0): Promise<string> {
+  return codeOf(() => applyBytes({ bytes, base, target: slot, variant }))
 }
 
 function flipped(at: number, bit = 1): Buffer {
@@ -28,17 +39,19 @@ function flipped(at: number, bit = 1): Buffer {
 }
 
 describe('a bundle', () => {
-  test('makes the image, in whatever pieces it arrives', async () => {
-    for (const pieceBytes of [1, 7, 1000, 1_000_000]) {
-      const slot = memoryRegion(Buffer.alloc(target.length + 5000, 0xee))
-      await applyBytes({ bytes: made.bytes, base, target: slot, pieceBytes })
+  test('makes the image either way, in whatever pieces it arrives', async () => {
+    for (const [variant, pieceBytes] of [0, LAST].flatMap((index) =>
+      [1, 7, 1000, 1e6].map((n) => [index, n] as const),
+    )) {
+      const slot = slotOf(target.length + 5000)
+      await applyBytes({ bytes: made.bytes, base, target: slot, pieceBytes, variant })
       expect(slot.content.subarray(0, target.length).equals(target)).toBe(true)
       expect(slot.content.subarray(target.length).equals(Buffer.alloc(5000, 0xee))).toBe(true)
     }
   })
 
   test('is the same bytes when made again', async () => {
-    expect((await makeBundle({ base, target })).bytes.equals(made.bytes)).toBe(true)
+    expect((await makeBundle({ target, bases: [base, undefined] })).bytes.equals(made.bytes)).toBe(true)
   })
 
   test('with a flipped bit in its header is refused, each field in its own way', async () => {
@@ -63,21 +76,43 @@ describe('a bundle', () => {
   })
 
   test('with a flipped bit in a segment is corrupt; what was written before is right', async () => {
-    for (const [index, start] of made.parts.segments.entries()) {
-      const end = made.parts.segments[index + 1] ?? made.parts.end
+    for (const [index, start] of ofDelta.starts.entries()) {
+      const end = ofDelta.starts[index + 1] ?? ofDelta.end
       for (const at of [start, Math.floor((start + end) / 2), end - 1]) {
-        const slot = memoryRegion(Buffer.alloc(target.length, 0xee))
+        const slot = slotOf(target.length)
         expect(await apply(flipped(at), slot), `byte ${at}`).toBe('BUNDLE_CORRUPT')
         expect(wrongChunks(slot.content)).toBe(0)
       }
     }
   })
 
+  test('serves a host whose variant is whole, whatever happened to the others', async () => {
+    const first = flipped(ofDelta.starts[0] ?? 0)
+    expect(await apply(first)).toBe('BUNDLE_CORRUPT')
+    expect(await apply(first, slotOf(target.length), LAST)).toBe('none')
+    expect(await apply(flipped(made.parts.end - 1))).toBe('none')
+    expect(await apply(made.bytes.subarray(0, ofDelta.end))).toBe('none')
+  })
+
+  test('is checked to its last byte when all of it is asked for', async () => {
+    const check = async (bytes: Buffer): Promise<number> => {
+      const opened = await openBundle(arriving(bytes))
+      let found = 0
+      for await (const entry of opened.allSegments(made.manifest.variants)) found += entry.bytes
+      return found
+    }
+    expect(await check(made.bytes)).toBe(made.parts.end - (made.parts.segments[0] ?? 0))
+    for (const start of made.parts.segments)
+      expect(await codeOf(() => check(flipped(start)))).toBe('BUNDLE_CORRUPT')
+    expect(await codeOf(() => check(made.bytes.subarray(0, -1)))).toBe('BUNDLE_TRUNCATED')
+    expect(await codeOf(() => check(Buffer.concat([made.bytes, Buffer.alloc(1)])))).toBe('BUNDLE_MALFORMED')
+  })
+
   test('cut short at any boundary is truncated, and can be resumed', async () => {
-    const { manifest, signatures, segments, end } = made.parts
-    const starts = [0, 8, manifest, signatures, ...segments]
-    for (const cut of [...starts, ...starts.map((at) => at + 1), end - 1]) {
-      const slot = memoryRegion(Buffer.alloc(target.length, 0xee))
+    const { manifest, signatures } = made.parts
+    const starts = [0, 8, manifest, signatures, ...ofDelta.starts]
+    for (const cut of [...starts, ...starts.map((at) => at + 1), ofDelta.end - 1]) {
+      const slot = slotOf(target.length)
       expect(await apply(made.bytes.subarray(0, cut), slot), `cut at ${cut}`).toBe('BUNDLE_TRUNCATED')
       expect(wrongChunks(slot.content)).toBe(0)
       const { counts } = slot
@@ -89,7 +124,8 @@ describe('a bundle', () => {
   })
 
   test('with bytes after its end is malformed', async () => {
-    expect(await apply(Buffer.concat([made.bytes, Buffer.alloc(1)]))).toBe('BUNDLE_MALFORMED')
+    const longer = Buffer.concat([made.bytes, Buffer.alloc(1)])
+    expect(await apply(longer, slotOf(target.length), LAST)).toBe('BUNDLE_MALFORMED')
   })
 
   test('that is something else is malformed', async () => {
@@ -121,8 +157,10 @@ describe('a bundle', () => {
     const opened = await openBundle(source(made.bytes, 'left'))
     await opened.close()
     const read = await openBundle(source(made.bytes, 'stopped'))
-    for await (const segment of read.segments(made.manifest.segments)) {
-      expect(segment.entry.firstChunk).toBe(0)
+    const [variant] = made.manifest.variants
+    if (variant === undefined) throw new Error('the sample needs a variant')
+    for await (const { entry } of read.segments(made.manifest.variants, variant)) {
+      expect(entry).toEqual(variant.segments[0])
       break
     }
     expect(closed).toEqual(['junk', 'left', 'stopped'])

@@ -1,12 +1,22 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import { chunkRange, decodeManifest, encodeManifest, type Manifest } from '../../src/bundle/manifest.ts'
+import {
+  chunkRange,
+  decodeManifest,
+  encodeManifest,
+  type Manifest,
+  type Variant,
+} from '../../src/bundle/manifest.ts'
 import { type Canonical, decodeCanonical, encodeCanonical } from '../../src/bundle/msgpack.ts'
 import { makeBundle, noise } from '../support/bundles.ts'
 
 let good: Manifest
+let delta: Variant
 beforeAll(async () => {
   const target = noise(40_000)
-  good = (await makeBundle({ target, base: noise(30_000, 2) })).manifest
+  good = (await makeBundle({ target, bases: [noise(30_000, 2), undefined] })).manifest
+  const [first] = good.variants
+  if (!first) throw new Error('the sample needs a variant')
+  delta = first
 })
 
 function refuses(change: object, why: RegExp): void {
@@ -14,6 +24,10 @@ function refuses(change: object, why: RegExp): void {
   expect(() => decodeManifest(bytes)).toThrow(
     expect.objectContaining({ code: 'BUNDLE_MALFORMED', message: expect.stringMatching(why) }),
   )
+}
+
+function refusesVariant(change: object, why: RegExp): void {
+  refuses({ variants: [{ ...delta, ...change }] }, why)
 }
 
 /** For changes that the type does not allow. */
@@ -27,10 +41,16 @@ function refusesRaw(change: (raw: Record<string, Canonical>) => void, why: RegEx
 
 describe('a manifest', () => {
   test('comes back as it was', () => {
+    const half = good.image.bytes / 2
+    const order = [
+      { offset: half, bytes: half },
+      { offset: 0, bytes: half },
+    ]
     const full = {
       ...good,
       expires: 1_800_000_000,
       kernel: { linux: '/boot/vmlinuz', initrd: '/boot/initrd.img' },
+      image: { ...good.image, order },
     }
     expect(decodeManifest(encodeManifest(full))).toEqual(full)
     expect(decodeManifest(encodeManifest(good))).toEqual(good)
@@ -39,10 +59,7 @@ describe('a manifest', () => {
   test('can be of an image above 4 GiB', () => {
     const bytes = 5 * 1024 ** 3 + 512
     const chunks = Buffer.alloc(5121 * 32, 7)
-    const [first] = good.segments
-    if (!first) throw new Error('the sample needs a segment')
-    const image = { ...good.image, bytes, chunkBytes: 1024 ** 2, chunks }
-    const large = { ...good, image, segments: [{ ...first, chunks: 5121 }] }
+    const large = { ...good, image: { ...good.image, bytes, chunkBytes: 1024 ** 2, chunks } }
     expect(decodeManifest(encodeManifest(large))).toEqual(large)
   })
 
@@ -51,7 +68,9 @@ describe('a manifest', () => {
     refusesRaw((raw) => Object.assign(raw.image as object, { path: '/dev/sda' }), /image.path/)
     refusesRaw((raw) => delete raw.epoch, /epoch/)
     refusesRaw((raw) => Object.assign(raw, { expires: null }), /expires/)
-    refusesRaw((raw) => Object.assign(raw, { bases: null }), /bases/)
+    refusesRaw((raw) => Object.assign(raw, { variants: null }), /variants/)
+    refusesVariant({ script: '/bin/sh' }, /variants.0.script/)
+    refusesVariant({ memoryBytes: null }, /variants.0.memoryBytes/)
     expect(() => decodeManifest(encodeCanonical([]))).toThrow('manifest is invalid')
   })
 
@@ -66,27 +85,58 @@ describe('a manifest', () => {
     refuses({ image: { ...good.image, bytes: 2 ** 45 } }, /image.bytes/)
     for (const chunkBytes of [0, 1, 2048, 5000, 2 ** 21])
       refuses({ image: { ...good.image, chunkBytes } }, /chunkBytes/)
-    refuses({ bases: [...good.bases, ...good.bases] }, /bases/)
-    refuses({ codecs: [{ name: 'zstd' }, { name: 'zstd' }] }, /twice/)
     for (const linux of ['boot/vmlinuz', '/boot/../x', '/', '//x', '/a/.', '/a b']) {
       refuses({ kernel: { linux, initrd: '/i' } }, /kernel.linux/)
     }
     refuses({ expires: good.created }, /expires/)
   })
 
-  test('has segments that cover the chunks once, in order', () => {
-    const [first, ...rest] = good.segments
-    if (!first || rest.length === 0) throw new Error('the sample needs two segments')
-    refuses({ segments: rest }, /starts at chunk/)
-    refuses({ segments: [first] }, /segments end at chunk/)
-    refuses({ segments: [] }, /segments end at chunk/)
-    refuses({ segments: [first, first, ...rest] }, /starts at chunk/)
-    refuses({ segments: [...rest, first] }, /starts at chunk/)
-    refuses({ segments: [{ ...first, chunks: 0 }, ...rest] }, /chunks/)
-    refuses({ segments: [{ ...first, bytes: 0 }, ...rest] }, /bytes/)
-    refuses({ segments: [{ ...first, rawBytes: 2 ** 24 + 1 }, ...rest] }, /rawBytes/)
+  test('says in each variant what it takes, within limits', () => {
+    const [segment] = delta.segments
+    refuses({ variants: [] }, /variants/)
+    refuses({ variants: Array(17).fill(delta) }, /variants/)
+    refusesVariant({ base: { digest: 'abcd', bytes: 5 } }, /base.digest: expected 32/)
+    refusesVariant({ base: { ...delta.base, bytes: 0 } }, /base.bytes/)
+    refusesVariant({ codecs: [{ name: 'zstd' }, { name: 'zstd' }] }, /twice/)
+    refusesVariant({ packing: 'gzip' }, /packing/)
+    for (const windowBytes of [0, 4095, 2 ** 24 + 1]) refusesVariant({ windowBytes }, /windowBytes/)
+    for (const programSegments of [0, 17]) refusesVariant({ programSegments }, /programSegments/)
+    refusesVariant({ segments: [], programSegments: 1 }, /program has 1 segments of 0/)
+    refusesVariant({ programSegments: delta.segments.length + 1 }, /the program has/)
+    refusesVariant({ segments: [{ ...segment, bytes: 0 }] }, /bytes/)
+    refusesVariant({ segments: [{ ...segment, bytes: 2 ** 24 + 1 }] }, /bytes/)
+    refusesVariant({ segments: [{ ...segment, rawBytes: 2 ** 24 + 1 }] }, /rawBytes/)
+    refusesVariant({ segments: [{ ...segment, digest: 'abcd' }] }, /digest/)
+  })
+
+  test('has a digest for each chunk', () => {
     refuses({ image: { ...good.image, chunks: good.image.chunks.subarray(1) } }, /image.chunks has/)
     refuses({ image: { ...good.image, bytes: good.image.bytes + 4096 } }, /image.chunks has/)
+  })
+
+  test('has an order that covers the image once', () => {
+    const refusesOrder = (order: object[], why: RegExp): void =>
+      refuses({ image: { ...good.image, order } }, why)
+    const { bytes } = good.image
+    refusesOrder([], /order ends at 0/)
+    refusesOrder([{ offset: 1, bytes: bytes - 1 }], /does not cover the image at 0/)
+    refusesOrder([{ offset: 0, bytes: bytes - 1 }], /order ends at/)
+    refusesOrder([{ offset: 0, bytes: bytes + 1 }], /order ends at/)
+    refusesOrder(
+      [
+        { offset: 0, bytes },
+        { offset: 0, bytes },
+      ],
+      /does not cover/,
+    )
+    refusesOrder(
+      [
+        { offset: 0, bytes },
+        { offset: bytes, bytes: 0 },
+      ],
+      /does not cover/,
+    )
+    refusesOrder(Array(4097).fill({ offset: 0, bytes: 1 }), /order/)
   })
 
   test('leaves the last chunk as short as the image is', () => {

@@ -38,10 +38,12 @@ function partsOf(bundle: Buffer): { manifest: number; signatures: number; segmen
   const manifest = decodeManifest(bundle.subarray(HEADER_BYTES, HEADER_BYTES + manifestBytes))
   const signatures = HEADER_BYTES + manifestBytes
   let at = signatures + 72
-  const segments = manifest.segments.map(({ bytes }) => {
-    at += bytes
-    return at - bytes
-  })
+  const segments = manifest.variants
+    .flatMap((variant) => variant.segments)
+    .map(({ bytes }) => {
+      at += bytes
+      return at - bytes
+    })
   return { manifest: HEADER_BYTES, signatures, segments }
 }
 

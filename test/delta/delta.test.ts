@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { digestOf } from '../../src/core/digest.ts'
-import { createDelta } from '../../src/delta/create.ts'
-import { applyBytes, codec, codeOf, makeBundle, noise } from '../support/bundles.ts'
+import { openTarget } from '../../src/diff/target.ts'
+import { createVariant } from '../../src/diff/variant.ts'
+import { applyBytes, codecs, codeOf, makeBundle, noise } from '../support/bundles.ts'
 import { memoryRegion } from '../support/memory-region.ts'
 
 /** A base and a target that differ by random edits: bytes changed, inserted, removed, moved, zeroed. */
@@ -50,7 +51,7 @@ describe('a delta', () => {
           const base = noise(baseBytes + 1, 7)
           const target = edited(base, edits)
           if (target.length === 0) return
-          const { bytes } = await makeBundle({ base, target, chunkBytes, segmentBytes: 3 * chunkBytes })
+          const { bytes } = await makeBundle({ base, target, chunkBytes })
           const slot = memoryRegion(Buffer.alloc(target.length, 0xaa))
           await applyBytes({ bytes, base, target: slot })
           expect(slot.content.equals(target)).toBe(true)
@@ -83,28 +84,22 @@ describe('a delta', () => {
       base.subarray(MiB, 3 * MiB),
     ])
     for (let at = 5000; at < target.length; at += 100_000) target[at] = (target[at] ?? 0) ^ 1
-    const { parts } = await makeBundle({ base, target, chunkBytes: MiB, segmentBytes: 4 * MiB })
+    const { parts } = await makeBundle({ base, target, chunkBytes: MiB })
     expect(parts.end - (parts.segments[0] ?? 0)).toBeLessThan(777 + 60 * 12 + 200)
   })
 
-  test('reads the base and the target of a full run once, in bounded pieces', async () => {
-    const content = noise(300_000)
-    const [base, target] = [memoryRegion(content), memoryRegion(content)]
-    await createDelta({ codec, base, target, chunkBytes: 65536 }, async () => {})
-    expect(target.counts.reads).toBe(Math.ceil(300_000 / 65536))
-  })
-
-  test('stops when it is told to', async () => {
-    const options = { codec, target: memoryRegion(noise(9000)), signal: AbortSignal.abort() }
-    await expect(createDelta(options, async () => {})).rejects.toThrow('aborted')
-  })
-
-  test('ends with the error of its sink', async () => {
-    const options = { codec, target: memoryRegion(noise(90_000)), chunkBytes: 4096, segmentBytes: 4096 }
-    const full = createDelta(options, async () => {
+  test('stops when it is told to, and ends with the error of its sink', async () => {
+    const target = await openTarget(memoryRegion(noise(90_000)), codecs)
+    const packing = { packing: 'zstd', level: 1, windowBytes: 65_536 } as const
+    const options = { codecs, target, chunkBytes: 4096, minCopyBytes: 128, ...packing }
+    const sink = async (): Promise<void> => {}
+    const aborted = createVariant({ ...options, signal: AbortSignal.abort() }, { program: sink, data: sink })
+    await expect(aborted).rejects.toThrow('aborted')
+    const full = async (): Promise<void> => {
       throw new Error('disk full')
-    })
-    await expect(full).rejects.toThrow('disk full')
+    }
+    await expect(createVariant(options, { program: sink, data: full })).rejects.toThrow('disk full')
+    await expect(createVariant(options, { program: full, data: sink })).rejects.toThrow('disk full')
   })
 })
 

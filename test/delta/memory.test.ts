@@ -1,59 +1,22 @@
 import { execFileSync } from 'node:child_process'
 import { randomFillSync } from 'node:crypto'
-import {
-  cpSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 import { afterAll, expect, test } from 'vitest'
-import { encodeManifest } from '../../src/bundle/manifest.ts'
-import { writeBundle } from '../../src/bundle/writer.ts'
-import { applyMemoryBytes, NEEDED_CODECS } from '../../src/delta/apply.ts'
-import { createDelta } from '../../src/delta/create.ts'
-import { formatPublicKey, parsePrivateKey } from '../../src/trust/keys.ts'
-import { signManifest } from '../../src/trust/verify.ts'
-import { codec, testKey } from '../support/bundles.ts'
-import { memoryRegion } from '../support/memory-region.ts'
+import { formatPublicKey } from '../../src/trust/keys.ts'
+import { makeBundle, testKey } from '../support/bundles.ts'
 
 const MiB = 1024 * 1024
 const IMAGE_BYTES = 160 * MiB
 const folder = mkdtempSync(join(tmpdir(), 'pine-memory-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-async function makeFullBundle(image: Buffer, path: string): Promise<void> {
-  const payload: Buffer[] = []
-  const tables = await createDelta({ codec, target: memoryRegion(image), level: 1 }, async (bytes) => {
-    payload.push(Buffer.from(bytes))
-  })
-  const manifest = {
-    format: 1,
-    compatible: 'test',
-    version: '1',
-    epoch: 0,
-    created: 1,
-    image: { ...tables.image, fs: 'raw' as const },
-    bases: [],
-    codecs: NEEDED_CODECS,
-    segments: tables.segments,
-    memoryBytes: applyMemoryBytes(tables.segments, MiB),
-  }
-  const signatures = [signManifest(encodeManifest(manifest), parsePrivateKey(testKey.privatePem))]
-  const fd = openSync(path, 'w')
-  await writeBundle({ manifest, signatures, payload }, async (bytes) => void writeSync(fd, bytes))
-}
-
 test('a whole apply stays within 96 MB, and a second one writes nothing', async () => {
   const image = randomFillSync(Buffer.allocUnsafe(IMAGE_BYTES))
   const [bundle, slot, probe] = [join(folder, 'full.pine'), join(folder, 'slot'), join(folder, 'probe.cjs')]
-  await makeFullBundle(image, bundle)
+  writeFileSync(bundle, (await makeBundle({ target: image, chunkBytes: MiB, windowBytes: 8 * MiB })).bytes)
   writeFileSync(slot, '')
   truncateSync(slot, IMAGE_BYTES)
   const dist = join(import.meta.dirname, '../../dist')

@@ -4,8 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 import { afterAll, describe, expect, test } from 'vitest'
-import { native, nativeCodec } from '../../src/host/native.ts'
-import { noise } from '../support/bundles.ts'
+import { native } from '../../src/host/native.ts'
 
 const addon = join(import.meta.dirname, '../../dist/native', `linux-${process.arch}.node`)
 const folder = mkdtempSync(join(tmpdir(), 'pine-native-'))
@@ -37,7 +36,7 @@ describe('one file for glibc and musl', () => {
     expect(execFileSync('readelf', ['-d', process.execPath], { encoding: 'utf8' })).toContain('NEEDED')
   })
 
-  test('shows the loader nothing of zstd, so that a zstd inside Node cannot be mixed in', (context) => {
+  test('shows the loader nothing of its libraries, so that those inside Node cannot be mixed in', (context) => {
     if (!has('readelf')) context.skip('readelf is not installed')
     const symbols = dynamicSymbols()
     expect(
@@ -46,7 +45,7 @@ describe('one file for glibc and musl', () => {
         .map(({ name }) => name)
         .sort(),
     ).toEqual(['napi_register_module_v1', 'node_api_module_get_api_version_v1'])
-    expect(symbols.filter(({ name }) => /zstd|chk/i.test(name))).toEqual([])
+    expect(symbols.filter(({ name }) => /zstd|xxh|flate|lzma|lz4|chk/i.test(name))).toEqual([])
   })
 
   test('loads and registers with the musl loader', (context) => {
@@ -71,54 +70,6 @@ int main(int count, char **args) {
     const run = spawnSync(output, [addon], { encoding: 'utf8' })
     expect(`${run.status} ${run.stdout}`).toBe('0 ')
     expect(spawnSync(output, [process.execPath]).status).toBe(1)
-  })
-})
-
-describe('zstd', () => {
-  const codec = nativeCodec()
-
-  test('gives back what it compressed, several at once', async () => {
-    const inputs = [0, 1, 1000, 1_000_000].map((bytes, index) => noise(bytes, index + 1))
-    const frames = await Promise.all(inputs.map((input) => codec.compress(input, 5)))
-    for (const [index, input] of inputs.entries()) {
-      const into = Buffer.alloc(input.length)
-      expect(codec.decompress(frames[index] ?? Buffer.alloc(0), into)).toBe(input.length)
-      expect(into.equals(input)).toBe(true)
-    }
-  })
-
-  test('never writes past the buffer it is given', async () => {
-    const frame = await codec.compress(Buffer.alloc(1_000_000, 7), 3)
-    const memory = Buffer.alloc(2000, 1)
-    expect(() => codec.decompress(frame, memory.subarray(500, 1500))).toThrow('too small')
-    expect(memory.subarray(0, 500).equals(Buffer.alloc(500, 1))).toBe(true)
-    expect(memory.subarray(1500).equals(Buffer.alloc(500, 1))).toBe(true)
-  })
-
-  test('takes one frame of the current format and nothing else', async () => {
-    const frame = await codec.compress(Buffer.from('pine'), 3)
-    const into = Buffer.alloc(100)
-    expect(() => codec.decompress(Buffer.concat([frame, frame]), into)).toThrow('exactly one')
-    expect(() => codec.decompress(Buffer.concat([frame, Buffer.alloc(1)]), into)).toThrow('exactly one')
-    expect(() => codec.decompress(frame.subarray(0, -1), into)).toThrow('exactly one')
-    expect(() => codec.decompress(Buffer.alloc(0), into)).toThrow('not a zstd frame')
-    // The magic of format 0.7, which Debian's library still reads.
-    expect(() => codec.decompress(Buffer.from('27b52ffd00000000', 'hex'), into)).toThrow('not a zstd frame')
-  })
-
-  test('refuses what is no Uint8Array', () => {
-    const { decompress } = native() as unknown as { decompress(...args: unknown[]): number }
-    expect(() => decompress('text', Buffer.alloc(1))).toThrow(TypeError)
-    expect(() => decompress(Buffer.alloc(1))).toThrow(TypeError)
-    expect(() => decompress(new Uint16Array(4), Buffer.alloc(1))).toThrow(TypeError)
-  })
-
-  test('keeps its memory when used over and over', async () => {
-    const input = noise(1_000_000)
-    for (let i = 0; i < 20; i++) await codec.compress(input, 9)
-    const before = process.memoryUsage.rss()
-    for (let i = 0; i < 60; i++) await codec.compress(input, 9)
-    expect(process.memoryUsage.rss() - before).toBeLessThan(40e6)
   })
 })
 

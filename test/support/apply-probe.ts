@@ -1,8 +1,8 @@
-// Run by test/delta/memory.test.ts in a process of its own: applies a full bundle and prints its peak memory in bytes.
+// Run in a process of its own: applies a bundle and prints its peak memory in bytes, and the seconds it took.
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
 import { openBundle } from '../../src/bundle/reader.ts'
 import { writeImage } from '../../src/delta/apply.ts'
-import { nativeCodec } from '../../src/host/native.ts'
+import { nativeCodecs } from '../../src/host/delta-codecs.ts'
 import { openRegion } from '../../src/host/region.ts'
 import { parsePublicKey } from '../../src/trust/keys.ts'
 import { verifyManifest } from '../../src/trust/verify.ts'
@@ -27,14 +27,20 @@ function peakBytes(): number {
   return Number(kib) * 1024
 }
 
-async function apply([bundle = '', slot = '', key = '']: readonly string[]): Promise<void> {
+async function apply([bundle = '', slot = '', key = '', from = '']: readonly string[]): Promise<void> {
+  const start = performance.now()
   const opened = await openBundle(readFileInPieces(bundle))
   const manifest = verifyManifest(opened, [parsePublicKey(key)])
+  const [variant] = manifest.variants
+  if (variant === undefined) throw new Error('a manifest without variants')
   const target = await openRegion(slot, { writable: true })
-  const segments = opened.segments(manifest.segments)
-  const result = await writeImage({ segments, manifest, target, codec: nativeCodec() })
+  const base = from === '' ? undefined : await openRegion(from, { writable: false })
+  const segments = opened.segments(manifest.variants, variant)
+  const result = await writeImage({ segments, manifest, variant, base, target, codecs: nativeCodecs() })
   await target.close()
-  console.log(JSON.stringify({ ...result, peakBytes: peakBytes() }))
+  await base?.close()
+  const seconds = (performance.now() - start) / 1000
+  console.log(JSON.stringify({ ...result, peakBytes: peakBytes(), seconds }))
 }
 
 void apply(process.argv.slice(2))

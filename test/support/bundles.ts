@@ -1,64 +1,93 @@
-import { encodeManifest, type Manifest } from '../../src/bundle/manifest.ts'
+import { describeImage } from '../../src/build/bundle.ts'
+import { encodeManifest, type Manifest, type Variant } from '../../src/bundle/manifest.ts'
 import { openBundle } from '../../src/bundle/reader.ts'
 import { writeBundle } from '../../src/bundle/writer.ts'
+import type { Codecs } from '../../src/core/codecs.ts'
 import { digestOf } from '../../src/core/digest.ts'
 import { type ErrorCode, PineError } from '../../src/core/error.ts'
-import type { ByteSource } from '../../src/core/region.ts'
-import { applyMemoryBytes, NEEDED_CODECS, type WriteResult, writeImage } from '../../src/delta/apply.ts'
-import { createDelta } from '../../src/delta/create.ts'
-import { nativeCodec } from '../../src/host/native.ts'
+import type { ByteSource, Region } from '../../src/core/region.ts'
+import { writeImage } from '../../src/delta/apply.ts'
+import type { WriteResult } from '../../src/delta/chunks.ts'
+import { openTarget } from '../../src/diff/target.ts'
+import { createVariant, type MadeVariant, type VariantOptions } from '../../src/diff/variant.ts'
+import { nativeCodecs } from '../../src/host/delta-codecs.ts'
 import { type GeneratedKey, generateKey, parsePrivateKey } from '../../src/trust/keys.ts'
 import { signManifest, verifyManifest } from '../../src/trust/verify.ts'
-import { type MemoryRegion, memoryRegion } from './memory-region.ts'
+import { memoryRegion } from './memory-region.ts'
 
-export const codec = nativeCodec()
+export const codecs = nativeCodecs()
 export const testKey = generateKey('test key')
 
 export interface BundleInput {
   target: Buffer
+  /** One variant; a full one without it. */
   base?: Buffer
+  /** One variant each, in this order; undefined is the full one. Instead of `base`. */
+  bases?: readonly (Buffer | undefined)[]
   chunkBytes?: number
-  segmentBytes?: number
+  /** How far back segments look. */
+  windowBytes?: number
+  /** What makes the bundle; default: `codecs`. */
+  codecs?: Codecs
   keys?: readonly GeneratedKey[]
   manifest?: Partial<Manifest>
+  /** Laid over each variant. */
+  variant?: Partial<Variant>
 }
 
 export interface MadeBundle {
   bytes: Buffer
   manifest: Manifest
+  payload: readonly Buffer[]
   /** Where each part starts, and the length of the whole at the end. */
   parts: { header: number; manifest: number; signatures: number; segments: number[]; end: number }
 }
 
 /** A real bundle, made by the product's own functions, signed by `testKey` unless told otherwise. */
 export async function makeBundle(input: BundleInput): Promise<MadeBundle> {
-  const payload: Buffer[] = []
-  const { target, base, keys = [testKey], chunkBytes = 4096, segmentBytes = 8192 } = input
-  const tables = await createDelta(
-    {
-      codec,
-      chunkBytes,
-      segmentBytes,
-      level: 3,
-      target: memoryRegion(target),
-      ...(base && { base: memoryRegion(base) }),
-    },
-    async (bytes) => void payload.push(Buffer.from(bytes)),
-  )
+  const {
+    keys = [testKey],
+    bases = [input.base],
+    chunkBytes = 4096,
+    windowBytes = 65_536,
+    codecs: own = codecs,
+  } = input
+  const target = await openTarget(memoryRegion(input.target), own)
+  const made: { variant: Variant; payload: Buffer }[] = []
+  for (const base of bases)
+    made.push(await makeVariant({ target, chunkBytes, windowBytes, codecs: own }, base))
   const manifest: Manifest = {
     format: 1,
     compatible: 'test-x86',
     version: '1.0',
     epoch: 0,
     created: 1_700_000_000,
-    image: { ...tables.image, fs: 'raw' },
-    bases: base ? [{ digest: digestOf(base), bytes: base.length }] : [],
-    codecs: NEEDED_CODECS,
-    segments: tables.segments,
-    memoryBytes: applyMemoryBytes(tables.segments, chunkBytes),
+    image: { ...(await describeImage(target, codecs, chunkBytes)), fs: 'raw' },
+    variants: made.map(({ variant }) => ({ ...variant, ...input.variant })),
     ...input.manifest,
   }
-  return await assemble({ manifest, payload, keys })
+  return await assemble({ manifest, payload: made.map(({ payload }) => payload), keys })
+}
+
+const FAST = { codecs, minCopyBytes: 128, level: 1, windowBytes: 65_536 }
+
+/** A delta, or without a base a full variant, packed as `bundle create` packs them but with less effort. */
+export async function makeVariant(
+  options: Pick<VariantOptions, 'target' | 'chunkBytes'> & Partial<VariantOptions>,
+  base?: Buffer,
+): Promise<MadeVariant & { payload: Buffer }> {
+  const program: Buffer[] = []
+  const data: Buffer[] = []
+  const packing = base ? 'lzma2' : 'zstd'
+  const from = base && { region: memoryRegion(base), ref: { digest: digestOf(base), bytes: base.length } }
+  const made = await createVariant(
+    { ...FAST, packing, ...options, base: from },
+    {
+      program: async (bytes) => void program.push(Buffer.from(bytes)),
+      data: async (bytes) => void data.push(Buffer.from(bytes)),
+    },
+  )
+  return { ...made, payload: Buffer.concat([...program, ...data]) }
 }
 
 /** Signs and writes a bundle of parts that may lie. */
@@ -80,13 +109,16 @@ export async function assemble({
   )
   const signaturesAt = 24 + manifestBytes.length
   let at = signaturesAt + 72 * keys.length
-  const segments = manifest.segments.map(({ bytes }) => {
-    at += bytes
-    return at - bytes
-  })
+  const segments = manifest.variants
+    .flatMap((variant) => variant.segments)
+    .map(({ bytes }) => {
+      at += bytes
+      return at - bytes
+    })
   return {
     bytes: Buffer.concat(out),
     manifest,
+    payload,
     parts: { header: 0, manifest: 24, signatures: signaturesAt, segments, end },
   }
 }
@@ -103,19 +135,33 @@ export async function* arriving(bytes: Buffer, pieceBytes = 1000): ByteSource {
 export interface ApplyInput {
   bytes: Buffer
   base?: Buffer
-  target: MemoryRegion
+  target: Region
+  /** Which variant; default: the first. */
+  variant?: number
   pieceBytes?: number
+  signal?: AbortSignal
 }
 
 /** Open, verify, write: what `apply` does, without policy. */
-export async function applyBytes({ bytes, base, target, pieceBytes }: ApplyInput): Promise<WriteResult> {
+export async function applyBytes({
+  bytes,
+  base,
+  target,
+  pieceBytes,
+  signal,
+  ...chosen
+}: ApplyInput): Promise<WriteResult> {
   const opened = await openBundle(arriving(bytes, pieceBytes))
   const manifest = verifyManifest(opened, [testKey.publicKey])
+  const variant = manifest.variants[chosen.variant ?? 0]
+  if (variant === undefined) throw new Error(`there is no variant ${chosen.variant}`)
   return await writeImage({
-    segments: opened.segments(manifest.segments),
+    segments: opened.segments(manifest.variants, variant),
     manifest,
-    codec,
+    variant,
+    codecs,
     target,
+    signal,
     ...(base && { base: memoryRegion(base) }),
   })
 }

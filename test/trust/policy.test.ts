@@ -1,11 +1,11 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import type { Manifest } from '../../src/bundle/manifest.ts'
+import type { Manifest, Variant } from '../../src/bundle/manifest.ts'
 import { openBundle } from '../../src/bundle/reader.ts'
 import { digestOf } from '../../src/core/digest.ts'
 import { supportedCodecs } from '../../src/delta/apply.ts'
 import { checkPolicy, type HostPolicy, policyProblems } from '../../src/trust/policy.ts'
 import { type Verified, verifyManifest } from '../../src/trust/verify.ts'
-import { arriving, codec, codeOf, makeBundle, noise, testKey } from '../support/bundles.ts'
+import { arriving, codecs, codeOf, makeBundle, noise, testKey } from '../support/bundles.ts'
 
 const [base, target] = [noise(9000, 2), noise(10_000)]
 const policy: HostPolicy = {
@@ -15,11 +15,15 @@ const policy: HostPolicy = {
   now: new Date('2026-11-22T00:00:00Z'),
   slotBytes: 10_000,
   memoryBytes: 64 * 1024 * 1024,
-  codecs: supportedCodecs(codec),
+  codecs: supportedCodecs(codecs),
 }
 
-async function verified(change: Partial<Manifest> = {}): Promise<Verified<Manifest>> {
-  const { bytes } = await makeBundle({ base, target, manifest: { version: '1.3', epoch: 3, ...change } })
+async function verified(
+  change: Partial<Manifest> = {},
+  { variant, bases = [base] }: { variant?: Partial<Variant>; bases?: readonly (Buffer | undefined)[] } = {},
+): Promise<Verified<Manifest>> {
+  const manifest = { version: '1.3', epoch: 3, ...change }
+  const { bytes } = await makeBundle({ bases, target, manifest, ...(variant && { variant }) })
   return verifyManifest(await openBundle(arriving(bytes)), [testKey.publicKey])
 }
 
@@ -83,11 +87,35 @@ describe('a host', () => {
   })
 
   test('refuses codecs it does not have', async () => {
-    expect(codes(await verified({ codecs: [{ name: 'pine-ops', version: '2' }] }))).toEqual([
-      'BUNDLE_TOO_NEW',
+    const needs = (...list: Variant['codecs']) => verified({}, { variant: { codecs: list } })
+    expect(codes(await needs({ name: 'brotli' }))).toEqual(['BUNDLE_TOO_NEW'])
+    expect(codes(await needs({ name: 'brotli', version: '1' }))).toEqual(['BUNDLE_TOO_NEW'])
+    expect(codes(await needs({ name: 'zstd' }))).toEqual([])
+    expect(codes(await needs({ name: 'zstd', version: codecs.fingerprint('zstd') }))).toEqual([])
+  })
+
+  test('refuses codecs of another version, and says what to take', async () => {
+    const other = await verified({}, { variant: { codecs: [{ name: 'xz', version: '5.2.1-00000000' }] } })
+    expect(codes(other)).toEqual(['CODEC_MISMATCH'])
+    const [problem] = policyProblems(other, policy)
+    const ours = codecs.fingerprint('xz')
+    expect(problem?.message).toBe(`bundle was made with xz 5.2.1-00000000, this host has ${ours}`)
+    expect(problem?.hint).toContain('full bundle')
+    const program = await verified({}, { variant: { codecs: [{ name: 'pine-program', version: '99' }] } })
+    expect(codes(program)).toEqual(['CODEC_MISMATCH'])
+  })
+
+  test('does not compute fingerprints that no bundle asks for', () => {
+    const asked: string[] = []
+    const counted = [...supportedCodecs(codecs)].map(([name, version]): [string, () => string] => [
+      name,
+      () => {
+        asked.push(name)
+        return version()
+      },
     ])
-    expect(codes(await verified({ codecs: [{ name: 'brotli' }] }))).toEqual(['BUNDLE_TOO_NEW'])
-    expect(codes(await verified({ codecs: [{ name: 'zstd' }] }))).toEqual([])
+    expect(codes(good, { codecs: new Map(counted) })).toEqual([])
+    expect(asked).toEqual(['pine-program'])
   })
 
   test('names all problems in their order, and throws the first', async () => {
@@ -101,15 +129,48 @@ describe('a host', () => {
       codecs: new Map(),
     }
     expect(codes(manifest, worst)).toEqual([
-      ...[
-        'COMPATIBLE_MISMATCH',
-        'BUNDLE_TOO_NEW',
-        'BUNDLE_EXPIRED',
-        'DOWNGRADE_REFUSED',
-        'DOWNGRADE_REFUSED',
-      ],
-      ...['REJECTED_BEFORE', 'IMAGE_TOO_BIG', 'MEMORY_TOO_SMALL'],
+      ...['COMPATIBLE_MISMATCH', 'BUNDLE_EXPIRED', 'DOWNGRADE_REFUSED', 'DOWNGRADE_REFUSED'],
+      ...['REJECTED_BEFORE', 'IMAGE_TOO_BIG', 'BUNDLE_TOO_NEW', 'MEMORY_TOO_SMALL'],
     ])
     expect(await codeOf(() => checkPolicy(manifest, worst))).toBe('COMPATIBLE_MISMATCH')
+  })
+})
+
+describe('of the ways to make an image', () => {
+  const older = noise(8000, 3)
+  const ours = { ...policy.installed, digest: digestOf(base) }
+  const stranger = { ...policy.installed, digest: digestOf(noise(100, 9)) }
+  let all: Verified<Manifest>
+  beforeAll(async () => {
+    all = await verified({}, { bases: [older, base, undefined] })
+  })
+
+  test('each host takes the one from its image, and the full one when there is none', () => {
+    const [fromOlder, fromOurs, full] = all.variants
+    expect(checkPolicy(all, { ...policy, installed: ours })).toBe(fromOurs)
+    expect(checkPolicy(all, { ...policy, installed: { ...ours, digest: digestOf(older) } })).toBe(fromOlder)
+    expect(checkPolicy(all, { ...policy, installed: stranger })).toBe(full)
+  })
+
+  test('the full one is taken where the delta needs another codec or more memory', async () => {
+    const [, delta, full] = all.variants
+    if (delta === undefined || full === undefined) throw new Error('the sample needs three variants')
+    const withDelta = (change: Partial<Variant>) =>
+      verified({ variants: [{ ...delta, ...change }, full] }, { bases: [base, undefined] })
+    for (const change of [
+      { codecs: [{ name: 'xz', version: '5.2.1-00000000' }] },
+      { codecs: [{ name: 'brotli' }] },
+      { memoryBytes: 2 ** 40 },
+    ]) {
+      const manifest = await withDelta(change)
+      expect(codes(manifest)).toEqual([])
+      expect(checkPolicy(manifest, policy)).toBe(manifest.variants[1])
+    }
+  })
+
+  test('without a full one, the host is told about the one from its image', async () => {
+    const two = await verified({}, { bases: [older, base] })
+    expect(codes(two, { installed: stranger })).toEqual(['BASE_MISMATCH'])
+    expect(codes(two, { memoryBytes: 1000 })).toEqual(['MEMORY_TOO_SMALL'])
   })
 })
