@@ -5,7 +5,12 @@ import { dirname, join } from 'node:path'
 import { build } from 'esbuild'
 import { buildNative } from './native/build.mjs'
 
-const PROGRAMS = { 'pine-update': 'src/cli/main.ts', demo: 'test/demo.ts' }
+const PROGRAMS = {
+  'pine-update': 'src/cli/main.ts',
+  demo: 'test/demo.ts',
+  bench: 'test/bench/main.ts',
+  'apply-probe': 'test/support/apply-probe.ts',
+}
 const DATA = { 'src/system': 'dist/system', layouts: 'dist/layouts' }
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
