@@ -15,6 +15,8 @@ export interface ImageRequest {
   fs: ImageKind
   /** Squashfs only; the loader reads gzip, lzo and xz. */
   compression: string
+  /** Of gzip and zstd. Default: the one that makes updates cheap. */
+  level?: number | undefined
   /** Seconds since 1970: every time stamp in the image that is newer is set to it. Default: files keep theirs. */
   epochSeconds?: number
 }
@@ -66,12 +68,22 @@ async function requireTree(host: Host, tree: string, origin: string): Promise<vo
 }
 
 async function makeSquashfs(host: Host, tree: string, request: ImageRequest): Promise<void> {
-  const { out, compression, epochSeconds } = request
-  const args = [tree, out, '-comp', compression, '-noappend', '-quiet', '-no-progress']
+  const { out, compression, level, epochSeconds } = request
+  const args = [tree, out, ...squashfsPacking(compression, level), '-noappend', '-quiet', '-no-progress']
   // mksquashfs takes either the variable, which also clamps the times of files, or the option, which does not.
   const [times, env] =
     epochSeconds === undefined ? [['-mkfs-time', '0'], {}] : [[], { SOURCE_DATE_EPOCH: String(epochSeconds) }]
   await host.exec('mksquashfs', [...args, ...times], { timeoutMs: HOUR_MS, env })
+}
+
+/**
+ * Hosts encode changed blocks again, so the last percent of size is not worth what mksquashfs spends on it by itself:
+ * docs/deltas.md has the figures.
+ */
+const LEVELS: Readonly<Record<string, number>> = { gzip: 6, zstd: 6 }
+
+export function squashfsPacking(compression: string, level = LEVELS[compression]): string[] {
+  return ['-comp', compression, ...(level === undefined ? [] : ['-Xcompression-level', String(level)])]
 }
 
 async function makeErofs(host: Host, tree: string, request: ImageRequest): Promise<void> {

@@ -7,7 +7,7 @@ import { formatBytes } from '../core/format.ts'
 import { distFolder } from '../host/assets.ts'
 import { nativeHashing } from '../host/native.ts'
 import { type Io, printResult } from './io.ts'
-import { dryRunOption, examples, jsonOption } from './options.ts'
+import { dryRunOption, examples, jsonOption, wholeNumber } from './options.ts'
 
 export function imageCommand(io: Io): Command {
   return new Command('image')
@@ -22,6 +22,7 @@ interface BuildOptions {
   out: string
   fs: ImageKind
   compression: string
+  level?: number
   json?: boolean
   dryRun?: boolean
 }
@@ -38,6 +39,11 @@ function buildCommand(io: Io): Command {
         .choices(['gzip', 'xz', 'lzo', 'zstd', 'lz4'])
         .default('gzip'),
     )
+    .option(
+      '--level <n>',
+      'of gzip (1 to 9) or zstd (1 to 22); the default makes updates cheap',
+      wholeNumber('--level', 1, 22),
+    )
     .addOption(dryRunOption())
     .addOption(jsonOption())
     .action((options: BuildOptions) => runBuild(io, options))
@@ -47,19 +53,24 @@ function buildCommand(io: Io): Command {
   ])
 }
 
+const MOST_LEVEL: Readonly<Record<string, number>> = { gzip: 9, zstd: 22 }
+
 async function runBuild(io: Io, options: BuildOptions): Promise<void> {
   const from = options.tree ?? options.tar
   if (from === undefined || (options.tree !== undefined && options.tar !== undefined)) {
     throw new PineError('USAGE', 'expected exactly one of --tree DIR and --tar FILE')
   }
-  const { out, fs, compression } = options
+  const { out, fs, compression, level } = options
+  if (level !== undefined && (fs !== 'squashfs' || level > (MOST_LEVEL[compression] ?? 0))) {
+    throw new PineError('USAGE', `there is no --level ${level} of ${fs === 'squashfs' ? compression : fs}`)
+  }
   if (options.dryRun === true) {
     const text = `would make a ${fs} image of ${from} in ${out}`
     return printResult(io, { json: { dryRun: true, from, out, fs }, text }, options)
   }
   const epoch = process.env.SOURCE_DATE_EPOCH
   const times = epoch === undefined ? {} : { epochSeconds: Number(epoch) }
-  await buildImage(io.host, { from, out, fs, compression, ...times })
+  await buildImage(io.host, { from, out, fs, compression, level, ...times })
   const image = await io.host.openRegion(out)
   const digest = await digestRegion(image, { hashing: nativeHashing() })
   await image.close()

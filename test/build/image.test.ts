@@ -6,6 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { buildImage, IMAGE_KINDS, type ImageKind } from '../../src/build/image.ts'
 import { digestOf } from '../../src/core/digest.ts'
+import { expandImage } from '../../src/expand/image.ts'
+import { nativeCodecs } from '../../src/host/delta-codecs.ts'
 import { realHost } from '../../src/host/real-host.ts'
 
 const host = realHost()
@@ -76,4 +78,17 @@ test('an empty or missing tree is refused', async () => {
   await expect(buildImage(host, { ...request, from: join(dir, 'none') })).rejects.toMatchObject({
     code: 'FILE_NOT_FOUND',
   })
+})
+
+test('a squashfs is packed so that hosts can quickly pack it again, unless told otherwise', async () => {
+  const tree = makeTree('tree', ['hosts', 'passwd'])
+  const levelOf = async (compression: string, level?: number): Promise<number | undefined> => {
+    const out = join(dir, 'level.img')
+    rmSync(out, { force: true })
+    await buildImage(host, { from: tree, out, fs: 'squashfs', compression, level })
+    const { units } = await expandImage(await host.openRegion(out), nativeCodecs())
+    return units.find(({ encoding }) => encoding !== undefined)?.encoding?.params[0]
+  }
+  expect([await levelOf('gzip'), await levelOf('zstd')]).toEqual([6, 6])
+  expect([await levelOf('gzip', 9), await levelOf('zstd', 15)]).toEqual([9, 15])
 })

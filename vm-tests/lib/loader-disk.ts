@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { AREA, formatBootstate } from '../../src/boot/bootstate-area.ts'
 import { embedCore, makeCoreImage } from '../../src/boot/grub-core.ts'
 import { renderGrubCfg } from '../../src/boot/grub-script.ts'
+import { squashfsPacking } from '../../src/build/image.ts'
 import { realHost } from '../../src/host/real-host.ts'
 import { initialBootState } from '../../src/model/boot-state.ts'
 import { BOOTSTATE_BYTES } from '../../src/model/layout.ts'
@@ -84,7 +85,8 @@ function makeTree(dir: string, { kernel, initrd, links }: Tree): string {
 
 function squashfs(tree: string, compression: string): Buffer {
   const image = `${tree}.${compression}`
-  execFileSync('mksquashfs', [tree, image, '-comp', compression, '-noappend', '-quiet', '-no-progress'])
+  const options = [...squashfsPacking(compression), '-noappend', '-quiet', '-no-progress']
+  execFileSync('mksquashfs', [tree, image, ...options])
   return readFileSync(image)
 }
 
