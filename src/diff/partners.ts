@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { digestOf } from '../core/digest.ts'
 import type { ImageFile, Piece } from '../expand/image.ts'
 import type { Content } from './content.ts'
 
@@ -16,7 +16,7 @@ export function findFiles(files: readonly ImageFile[], content: Content): FileFi
   const hashes = new Map<ImageFile, Promise<string>>()
 
   function hashOfFile(file: ImageFile): Promise<string> {
-    const hash = hashes.get(file) ?? content.readPieces(file.pieces).then(hashOf)
+    const hash = hashes.get(file) ?? content.readPieces(file.pieces).then(digestOf)
     hashes.set(file, hash)
     return hash
   }
@@ -25,7 +25,7 @@ export function findFiles(files: readonly ImageFile[], content: Content): FileFi
     async findSame(wanted) {
       const candidates = wanted.length === 0 ? undefined : sizes.get(wanted.length)
       if (candidates === undefined) return undefined
-      const digest = hashOf(wanted)
+      const digest = digestOf(wanted)
       for (const file of candidates) if ((await hashOfFile(file)) === digest) return file.pieces
       return undefined
     },
@@ -34,10 +34,6 @@ export function findFiles(files: readonly ImageFile[], content: Content): FileFi
       return alike && closest(alike.files.get(alike.key(path)) ?? [], bytes)
     },
   }
-}
-
-export function hashOf(content: Buffer): string {
-  return createHash('sha256').update(content).digest('base64')
 }
 
 /** By path; by path with all numbers masked, which kernel and library versions are; by name alone. */

@@ -1,8 +1,8 @@
+import { digestOf } from '../core/digest.ts'
 import { lastStart } from '../core/search.ts'
 import type { Run } from '../delta/program.ts'
 import type { Piece } from '../expand/image.ts'
 import type { Base } from './base.ts'
-import { hashOf } from './partners.ts'
 import type { ImageRun } from './runs.ts'
 
 /** Where a part of the new image's content can be copied from: it is made already, or the base has it, or neither. */
@@ -85,8 +85,8 @@ export function trackPlaces({ base, imageBytes, chunkBytes }: PlacesOptions): Pl
 
   return {
     begin,
-    remember: (bytes, pieces) => void files.set(hashOf(bytes), pieces),
-    find: (bytes) => files.get(hashOf(bytes)),
+    remember: (bytes, pieces) => void files.set(digestOf(bytes), pieces),
+    find: (bytes) => files.get(digestOf(bytes)),
     locate,
   }
 }

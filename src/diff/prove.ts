@@ -22,7 +22,7 @@ const PARALLEL = 4
 
 export interface ProveOptions {
   readonly target: Content
-  readonly base: Content | undefined
+  readonly base: Content
   readonly codecs: Codecs
   /** Content of the same file that follows a unit, at most so many bytes. */
   readonly following: (unit: number, bytes: number) => number
@@ -32,7 +32,7 @@ export interface ProveOptions {
 /** Decides for each unit, by comparing stored bytes with the base and by encoding again what is left. */
 export async function decideUnits(options: ProveOptions): Promise<UnitFate[]> {
   const { target, base, codecs, onUnit } = options
-  const known = base ? await indexStored(base, codecs) : new Map<string, { from: number; unit: number }>()
+  const known = await indexStored(base, codecs)
   const { units } = target.image
   const fates: UnitFate[] = Array.from({ length: units.length }, () => ({ kind: 'raw' }))
   let next = 0
