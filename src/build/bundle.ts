@@ -24,6 +24,7 @@ import { withTempDir } from '../host/files.ts'
 import type { Host } from '../host/host.ts'
 import { signManifest } from '../trust/verify.ts'
 import { detectFileSystem } from './file-system.ts'
+import { writeWhole } from './whole-file.ts'
 
 export interface BundleRequest {
   /** Images that hosts have; each makes one variant. */
@@ -32,7 +33,10 @@ export interface BundleRequest {
   full: boolean
   to: string
   out: string
-  key: KeyObject
+  /** None: it is signed later. */
+  keys: readonly KeyObject[]
+  /** A chain that hosts may follow; empty for none. */
+  keyLists: Buffer
   compatible: string
   version: string
   epoch: number
@@ -159,20 +163,12 @@ async function writeFile(
   host: Host,
   { request, manifest, files }: { request: BundleRequest; manifest: Manifest; files: readonly string[] },
 ): Promise<number> {
-  const signatures = [signManifest(encodeManifest(manifest), request.key)]
-  const partial = `${request.out}.partial`
-  const out = await host.createFile(partial)
-  try {
-    const bytes = await writeBundle({ manifest, signatures, payload: readAll(host, files) }, out.append)
-    await out.sync()
-    await out.close()
-    await host.rename(partial, request.out)
-    return bytes
-  } catch (error) {
-    await out.close()
-    await host.removeFile(partial)
-    throw error
-  }
+  const manifestBytes = encodeManifest(manifest)
+  const signatures = request.keys.map((key) => signManifest(manifestBytes, key))
+  const { keyLists } = request
+  return writeWhole(host, request.out, (append) =>
+    writeBundle({ manifest, signatures, keyLists, payload: readAll(host, files) }, append),
+  )
 }
 
 async function* readAll(host: Host, files: readonly string[]): AsyncGenerator<Uint8Array, void, undefined> {

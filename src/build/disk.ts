@@ -164,7 +164,8 @@ async function writeBootstate(
   try {
     await region.write(formatBootstate({ state: initialBootState('a'), grubCfg }), 0)
     const records = emptyRecords(request.compatible)
-    await writeMeta(region, { ...records, slots: { ...records.slots, a }, epochFloor: request.epoch })
+    const floors = { epochFloor: request.epoch, versionFloor: request.version }
+    await writeMeta(region, { ...records, ...floors, slots: { ...records.slots, a } })
   } finally {
     await region.close()
   }

@@ -13,9 +13,12 @@ export interface BundleHeader {
   readonly format: number
   readonly manifestBytes: number
   readonly signatureCount: number
+  /** Of the key lists that come with the bundle; 0 where it carries none. */
+  readonly keyListBytes: number
 }
 
 export const MAX_SIGNATURES = 16
+export const MAX_KEY_LIST_BYTES = 256 * 1024
 
 export function encodeHeader(header: BundleHeader): Buffer {
   const bytes = Buffer.alloc(HEADER_BYTES)
@@ -23,6 +26,7 @@ export function encodeHeader(header: BundleHeader): Buffer {
   bytes.writeUInt32LE(header.format, 8)
   bytes.writeUInt32LE(header.manifestBytes, 12)
   bytes.writeUInt32LE(header.signatureCount, 16)
+  bytes.writeUInt32LE(header.keyListBytes, 20)
   return bytes
 }
 
@@ -40,13 +44,17 @@ export function decodeHeader(bytes: Buffer): BundleHeader {
       },
     )
   }
-  const header = { format, manifestBytes: bytes.readUInt32LE(12), signatureCount: bytes.readUInt32LE(16) }
+  const header = {
+    format,
+    manifestBytes: bytes.readUInt32LE(12),
+    signatureCount: bytes.readUInt32LE(16),
+    keyListBytes: bytes.readUInt32LE(20),
+  }
   checkLimit('manifest bytes', header.manifestBytes, MAX_MANIFEST_BYTES)
   checkLimit('signatures', header.signatureCount, MAX_SIGNATURES)
+  checkLimit('bytes of key lists', header.keyListBytes, MAX_KEY_LIST_BYTES)
   if (header.manifestBytes === 0)
     throw new PineError('BUNDLE_MALFORMED', 'the bundle header names an empty manifest')
-  if (bytes.readUInt32LE(20) !== 0)
-    throw new PineError('BUNDLE_MALFORMED', 'the reserved field of the bundle header is not zero')
   return header
 }
 

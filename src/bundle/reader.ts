@@ -18,6 +18,8 @@ export interface OpenedBundle {
   readonly header: BundleHeader
   readonly manifestBytes: Buffer
   readonly signatures: readonly BundleSignature[]
+  /** Key lists as `encodeKeyLists` makes them; empty where the bundle carries none. */
+  readonly keyListBytes: Buffer
   /**
    * The segments of one variant of the verified manifest, once, in order; those of others are passed over. Throws
    * `BUNDLE_TRUNCATED`, `BUNDLE_CORRUPT`, and at the end `BUNDLE_MALFORMED` when bytes follow that no segment names.
@@ -38,10 +40,12 @@ export async function openBundle(source: ByteSource): Promise<OpenedBundle> {
     const header = await readHeader(reader)
     const manifestBytes = await readExactly(reader, header.manifestBytes, 'manifest')
     const signatures = await readExactly(reader, signaturesBytes(header.signatureCount), 'signatures')
+    const keyListBytes = await readExactly(reader, header.keyListBytes, 'key lists')
     return {
       header,
       manifestBytes,
       signatures: decodeSignatures(signatures),
+      keyListBytes,
       segments: (variants, chosen) => readVariant(reader, variants, chosen),
       allSegments: (variants) => checkAll(reader, variants),
       close: () => reader.close(),

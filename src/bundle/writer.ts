@@ -1,4 +1,4 @@
-import { encodeHeader, FORMAT_VERSION, MAX_MANIFEST_BYTES, MAX_SIGNATURES } from './header.ts'
+import { decodeHeader, encodeHeader, FORMAT_VERSION, HEADER_BYTES } from './header.ts'
 import { encodeManifest, type Manifest, type Variant } from './manifest.ts'
 import { type BundleSignature, encodeSignatures } from './signatures.ts'
 
@@ -9,27 +9,19 @@ export interface BundleParts {
   readonly manifest: Manifest
   /** Over `encodeManifest(manifest)`; empty for a bundle that is signed later. */
   readonly signatures: readonly BundleSignature[]
+  /** From `encodeKeyLists`; default: none. */
+  readonly keyLists?: Uint8Array
   /** The bytes of the segments, in order, in pieces of any size. */
   readonly payload: AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 }
 
 /** Writes a bundle; the same parts give the same bytes. Returns its length in bytes. */
 export async function writeBundle(
-  { manifest, signatures, payload }: BundleParts,
+  { manifest, signatures, keyLists = Buffer.alloc(0), payload }: BundleParts,
   sink: ByteSink,
 ): Promise<number> {
   const manifestBytes = encodeManifest(manifest)
-  if (manifestBytes.length > MAX_MANIFEST_BYTES || signatures.length > MAX_SIGNATURES) {
-    throw new Error(
-      `manifest of ${manifestBytes.length} bytes, ${signatures.length} signatures: over the limits`,
-    )
-  }
-  const header = {
-    format: FORMAT_VERSION,
-    manifestBytes: manifestBytes.length,
-    signatureCount: signatures.length,
-  }
-  const start = Buffer.concat([encodeHeader(header), manifestBytes, encodeSignatures(signatures)])
+  const start = encodeStart(manifestBytes, signatures, keyLists)
   await sink(start)
   let written = start.length
   for await (const piece of payload) {
@@ -40,6 +32,23 @@ export async function writeBundle(
   if (written !== expected)
     throw new Error(`wrote a bundle of ${written} bytes, its manifest says ${expected}`)
   return written
+}
+
+/** All that comes before the segments. */
+export function encodeStart(
+  manifestBytes: Uint8Array,
+  signatures: readonly BundleSignature[],
+  keyLists: Uint8Array,
+): Buffer {
+  const header = {
+    format: FORMAT_VERSION,
+    manifestBytes: manifestBytes.length,
+    signatureCount: signatures.length,
+    keyListBytes: keyLists.length,
+  }
+  const start = Buffer.concat([encodeHeader(header), manifestBytes, encodeSignatures(signatures), keyLists])
+  decodeHeader(start.subarray(0, HEADER_BYTES))
+  return start
 }
 
 /** Bytes of all segments together. */

@@ -1,12 +1,12 @@
 import { Command } from 'commander'
 import { openBundle } from '../bundle/reader.ts'
-import { formatBytes } from '../core/format.ts'
 import type { ByteSource } from '../core/region.ts'
 import { keepHeapSmall } from '../host/memory.ts'
 import { MAX_TRIES } from '../model/boot-state.ts'
 import { describePlan, describeStep } from '../plan/describe.ts'
 import type { Plan } from '../plan/step.ts'
-import { type ApplyRequest, admitBundle, applyBundle, type ReadyBundle } from '../run/apply.ts'
+import { type ApplyRequest, admitBundle, type ReadyBundle } from '../run/admit.ts'
+import { applyBundle } from '../run/apply.ts'
 import { type Machine, withMachine } from '../run/machine.ts'
 import { readSettings } from '../run/settings.ts'
 import { type Io, printResult } from './io.ts'
@@ -20,6 +20,7 @@ interface ApplyOptions {
   tries?: number
   reboot?: boolean
   allowDowngrade?: boolean
+  allowExpired?: boolean
   forceRejected?: boolean
   dryRun?: boolean
   json?: boolean
@@ -33,6 +34,7 @@ export function applyCommand(io: Io): Command {
     .option('--tries <n>', 'boots the release has to prove itself', wholeNumber('--tries', 1, MAX_TRIES))
     .option('--reboot', 'restart when the release is in place')
     .option('--allow-downgrade', 'accept an older version or epoch')
+    .option('--allow-expired', 'accept a bundle or key list past its date: this clock is wrong')
     .option('--force-rejected', 'accept a release that was rejected here before')
     .addOption(dryRunOption())
     .action((bundle: string, options: ApplyOptions) => runApply(io, bundle, options))
@@ -52,6 +54,7 @@ async function runApply(io: Io, path: string, options: ApplyOptions): Promise<vo
     tries: options.tries,
     reboot: options.reboot ?? false,
     allowDowngrade: options.allowDowngrade ?? false,
+    allowExpired: options.allowExpired ?? false,
     forceRejected: options.forceRejected ?? false,
   }
   const source: ByteSource = path === '-' ? io.stdin : io.host.readSource(path)
@@ -96,12 +99,11 @@ function printUnchanged(io: Io, { manifest, unchanged }: ReadyBundle, options: A
   printResult(io, { json, text: `nothing to do: ${unchanged}` }, options)
 }
 
-function printPlan(io: Io, { plan, variant }: ReadyBundle & { plan: Plan }, options: ApplyOptions): void {
-  const { memoryBytes, codecs } = variant
-  const names = codecs.map(({ name, version }) => [name, version].filter(Boolean).join(' '))
-  const needs = `it needs ${formatBytes(memoryBytes)} of memory, and ${names.join(', ')}`
-  const json = { dryRun: true, plan, needs: { memoryBytes, codecs } }
-  printResult(io, { json, text: `${describePlan(plan)}\n${needs}` }, options)
+function printPlan(io: Io, { plan, checks }: ReadyBundle & { plan: Plan }, options: ApplyOptions): void {
+  const width = Math.max(...checks.map(({ name }) => name.length))
+  const looked = checks.map(({ name, found }) => `  ok  ${name.padEnd(width)}  ${found}`)
+  const text = [describePlan(plan), 'what was looked at:', ...looked].join('\n')
+  printResult(io, { json: { dryRun: true, plan, checks }, text }, options)
 }
 
 function printApplied(io: Io, { plan, manifest }: ReadyBundle, options: ApplyOptions): void {

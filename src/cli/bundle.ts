@@ -1,17 +1,29 @@
 import { Command } from 'commander'
 import { createBundle } from '../build/bundle.ts'
+import { decodeKeyLists, encodeKeyLists } from '../bundle/key-list.ts'
 import { decodeManifest, type Manifest, type Variant } from '../bundle/manifest.ts'
 import { type OpenedBundle, openBundle } from '../bundle/reader.ts'
 import { payloadBytes, segmentsBytes } from '../bundle/writer.ts'
 import { PineError } from '../core/error.ts'
 import { formatBytes } from '../core/format.ts'
-import { readKeyring } from '../run/keyring.ts'
 import { readSettings } from '../run/settings.ts'
-import { parsePrivateKey } from '../trust/keys.ts'
+import { readTrustedKeys } from '../run/trusted-keys.ts'
+import { followKeyLists } from '../trust/key-list.ts'
 import { verifyManifest } from '../trust/verify.ts'
 import { costDocument, costTable } from './costs.ts'
+import { attachCommand, digestCommand, SIGNABLE_BUNDLE } from './external-signing.ts'
+import { readKeyChain, readSecretKeys } from './files.ts'
 import { type Io, printResult } from './io.ts'
-import { dryRunOption, examples, jsonOption, labelText, versionText, wholeNumber } from './options.ts'
+import {
+  appendText,
+  dryRunOption,
+  examples,
+  jsonOption,
+  labelText,
+  secondsOf,
+  versionText,
+  wholeNumber,
+} from './options.ts'
 import { createProgress } from './progress.ts'
 
 export function bundleCommand(io: Io): Command {
@@ -20,6 +32,8 @@ export function bundleCommand(io: Io): Command {
     .addCommand(createCommand(io))
     .addCommand(inspectCommand(io))
     .addCommand(verifyCommand(io))
+    .addCommand(digestCommand(io, SIGNABLE_BUNDLE, 'bundle'))
+    .addCommand(attachCommand(io, SIGNABLE_BUNDLE, 'bundle'))
 }
 
 interface CreateOptions {
@@ -28,7 +42,9 @@ interface CreateOptions {
   effort: number
   to: string
   out: string
-  key: string
+  key?: string[]
+  unsigned?: boolean
+  keys?: string
   compatible: string
   release: string
   epoch: number
@@ -45,7 +61,13 @@ function createCommand(io: Io): Command {
     .option('--effort <n>', '1 is fast, 9 is small', wholeNumber('--effort', 1, 9), 6)
     .requiredOption('--to <image>', 'the image of the release')
     .requiredOption('--out <file>', 'the bundle to write')
-    .requiredOption('--key <file>', 'secret key from "key generate"')
+    .option(
+      '--key <file>',
+      'secret key from "key generate"; several times where hosts want several',
+      appendText,
+    )
+    .option('--unsigned', 'sign it later: "bundle digest" and "bundle attach"')
+    .option('--keys <file>', 'key lists to carry along, so that hosts behind a rotation can follow')
     .requiredOption('--compatible <id>', 'kind of host it is for', labelText)
     .requiredOption('--release <version>', 'version of the release', versionText)
     .option(
@@ -64,20 +86,15 @@ function createCommand(io: Io): Command {
   ])
 }
 
-function appendText(text: string, before: string[] = []): string[] {
-  return [...before, text]
-}
-
-function secondsOf(text: string): number {
-  const seconds = Math.floor(Date.parse(text) / 1000)
-  if (Number.isSafeInteger(seconds)) return seconds
-  throw new PineError('USAGE', `a date looks like 2027-01-31T00:00:00Z, not ${text}`)
-}
-
 async function runCreate(io: Io, options: CreateOptions): Promise<void> {
-  const pem = await io.host.readFile(options.key)
-  if (pem === undefined) throw new PineError('FILE_NOT_FOUND', `there is no key ${options.key}`)
-  const key = parsePrivateKey(pem.toString())
+  if ((options.key === undefined) !== (options.unsigned === true)) {
+    throw new PineError('USAGE', 'give either --key or --unsigned', {
+      hint: 'with --unsigned the bundle is signed later: "bundle digest" and "bundle attach"',
+    })
+  }
+  const keys = await readSecretKeys(io, options.key ?? [])
+  const keyLists =
+    options.keys === undefined ? Buffer.alloc(0) : encodeKeyLists(await readKeyChain(io, options.keys))
   const { from = [], full = false, to, out, compatible, release: version, epoch, expires, effort } = options
   if (options.dryRun === true) {
     const text = `would make a ${from.length === 0 ? 'full bundle' : `delta from ${from.join(', ')}`} to ${to} in ${out}`
@@ -90,7 +107,7 @@ async function runCreate(io: Io, options: CreateOptions): Promise<void> {
   const progress = createProgress(io)
   const onProgress = (done: number, total: number): void => progress.update('make the bundle', done, total)
   const names = { compatible, version, epoch, created, expires }
-  const content = { from, full, to, out, key, effort, onProgress, ...names }
+  const content = { from, full, to, out, keys, keyLists, effort, onProgress, ...names }
   const built = await createBundle(io.host, content).finally(() => progress.end())
   const json = {
     out,
@@ -144,8 +161,11 @@ function verifyCommand(io: Io): Command {
 
 async function runVerify(io: Io, opened: OpenedBundle, options: ReadOptions): Promise<void> {
   const settings = await readSettings(io.host, options.config)
-  const keyring = await readKeyring(io.host, options.keyring ?? settings.keyring)
-  const manifest = verifyManifest(opened, keyring, { threshold: settings.threshold })
+  const path = options.keyring ?? settings.keyring
+  const known = await readTrustedKeys(io.host, { path, threshold: settings.threshold, stored: undefined })
+  const lists = opened.keyListBytes.length === 0 ? [] : decodeKeyLists(opened.keyListBytes)
+  const { release } = followKeyLists(known, lists)
+  const manifest = verifyManifest(opened, release.keys, { threshold: release.threshold })
   const progress = createProgress(io)
   const total = payloadBytes(manifest)
   let done = 0

@@ -8,8 +8,10 @@ const BUG = 70
 export function reportError(io: Io, error: unknown, json: boolean): number {
   if (error instanceof PineError) {
     if (json) io.stdout(`${JSON.stringify({ error: asDocument(error) }, null, 2)}\n`)
-    io.stderr(`pine-update: ${error.code}: ${error.message}\n`)
-    if (error.hint !== undefined) io.stderr(`  ${error.hint}\n`)
+    for (const each of [error, ...error.also]) {
+      io.stderr(`pine-update: ${each.code}: ${each.message}\n`)
+      if (each.hint !== undefined) io.stderr(`  ${each.hint}\n`)
+    }
     return error.exitCode
   }
   if (error instanceof Error && error.name === 'AbortError') {
@@ -23,6 +25,7 @@ export function reportError(io: Io, error: unknown, json: boolean): number {
   return BUG
 }
 
-function asDocument({ code, message, hint }: PineError): Record<string, string | null> {
-  return { code, message, hint: hint ?? null }
+function asDocument({ code, message, hint, also }: PineError): Record<string, unknown> {
+  const others = also.length === 0 ? {} : { also: also.map(asDocument) }
+  return { code, message, hint: hint ?? null, ...others }
 }

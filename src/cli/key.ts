@@ -1,11 +1,15 @@
 import { Command } from 'commander'
 import { PineError } from '../core/error.ts'
-import { formatPublicKey, generateKey } from '../trust/keys.ts'
+import { formatPublicKey, generateKey, publicKeyFromPem } from '../trust/keys.ts'
+import { readNamed } from './files.ts'
 import { type Io, printResult } from './io.ts'
 import { dryRunOption, examples, jsonOption } from './options.ts'
 
 export function keyCommand(io: Io): Command {
-  return new Command('key').description('Make the keys that sign bundles.').addCommand(generateCommand(io))
+  return new Command('key')
+    .description('Make the keys that sign bundles.')
+    .addCommand(generateCommand(io))
+    .addCommand(publicCommand(io))
 }
 
 interface GenerateOptions {
@@ -42,4 +46,25 @@ async function runGenerate(io: Io, { out, comment, ...options }: GenerateOptions
   await io.host.replaceFile(open, formatPublicKey(publicKey))
   const text = `key ${publicKey.id}: ${secret} signs, ${open} goes into the keyring of the hosts`
   printResult(io, { json: { id: publicKey.id, secret, public: open }, text }, options)
+}
+
+interface PublicOptions {
+  out: string
+  comment: string
+  json?: boolean
+}
+
+function publicCommand(io: Io): Command {
+  const command = new Command('public')
+    .description('Make the .pub file of an Ed25519 key that openssl or a token made, from its PEM.')
+    .argument('<pem>', 'public or secret key in PEM form')
+    .requiredOption('--out <file>', 'the .pub file to write')
+    .option('--comment <text>', 'who uses it', '')
+    .addOption(jsonOption())
+    .action(async (pem: string, { out, comment, ...options }: PublicOptions) => {
+      const key = publicKeyFromPem((await readNamed(io, pem)).toString(), comment)
+      await io.host.replaceFile(out, formatPublicKey(key))
+      printResult(io, { json: { id: key.id, public: out }, text: `key ${key.id}: ${out}` }, options)
+    })
+  return examples(command, ['key public token.pem --out ci.pub --comment "token of CI"'])
 }

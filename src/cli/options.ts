@@ -48,6 +48,18 @@ export function kernelArguments(text: string): string {
   throw new PineError('USAGE', `--append takes letters, digits, spaces and ._,:=/@+-, not ${text}`)
 }
 
+/** An option that may be given several times, for commander. */
+export function appendText(text: string, before: string[] = []): string[] {
+  return [...before, text]
+}
+
+/** A date, as seconds since 1970, for commander. */
+export function secondsOf(text: string): number {
+  const seconds = Math.floor(Date.parse(text) / 1000)
+  if (Number.isSafeInteger(seconds) && seconds >= 0) return seconds
+  throw new PineError('USAGE', `a date looks like 2027-01-31T00:00:00Z, not ${text}`)
+}
+
 const UNITS: Record<string, number> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3, T: 1024 ** 4 }
 
 /** `512M` → bytes, for commander. */

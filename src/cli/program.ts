@@ -8,6 +8,7 @@ import { imageCommand } from './image.ts'
 import { installCommand } from './install.ts'
 import type { Io } from './io.ts'
 import { keyCommand } from './key.ts'
+import { keysCommand } from './keys.ts'
 import { statusCommand } from './status.ts'
 import { confirmCommand, rejectCommand, rollbackCommand } from './verdict.ts'
 
@@ -48,7 +49,8 @@ function createProgram(io: Io, setExitCode: (code: number) => void): Command {
   program.addCommand(healthCommand(io, setExitCode))
   for (const command of [confirmCommand(io), rejectCommand(io), rollbackCommand(io)])
     program.addCommand(command)
-  for (const command of [keyCommand(io), imageCommand(io), bundleCommand(io)]) program.addCommand(command)
+  for (const command of [keyCommand(io), keysCommand(io), imageCommand(io), bundleCommand(io)])
+    program.addCommand(command)
   for (const command of [diskCommand(io), installCommand(io)]) program.addCommand(command)
   for (const command of everyCommand(program)) configure(command, io)
   return program

@@ -35,8 +35,14 @@ export const ERROR_CODES = {
   BASE_MISMATCH: 3,
   REJECTED_BEFORE: 3,
   MEMORY_TOO_SMALL: 3,
+  STATE_FULL: 3,
+  STATE_READ_ONLY: 3,
   KEY_INVALID: 2,
   KEYRING_EMPTY: 2,
+  KEY_LIST_INVALID: 3,
+  KEY_LIST_UNTRUSTED: 3,
+  KEY_LIST_EXPIRED: 3,
+  SIGNATURE_INVALID: 2,
   // boot state
   BOOT_STATE_INVALID: 1,
   BOOT_STATE_UNSEEN: 3,
@@ -53,6 +59,8 @@ export type ErrorCode = keyof typeof ERROR_CODES
 interface PineErrorOptions {
   /** What to do next, as an imperative sentence. */
   hint?: string
+  /** What else is wrong, so that nobody mends one thing only to meet the next. */
+  also?: readonly PineError[]
   cause?: unknown
 }
 
@@ -61,11 +69,13 @@ export class PineError extends Error {
   override readonly name = 'PineError'
   readonly code: ErrorCode
   readonly hint: string | undefined
+  readonly also: readonly PineError[]
 
   constructor(code: ErrorCode, message: string, options: PineErrorOptions = {}) {
     super(message, { cause: options.cause })
     this.code = code
     this.hint = options.hint
+    this.also = options.also ?? []
   }
 
   get exitCode(): ExitCode {

@@ -46,6 +46,8 @@ export interface Host {
   listFolder(path: string): Promise<string[]>
   /** Undefined where there is nothing. */
   kindOf(path: string): Promise<FileKind | undefined>
+  /** Bytes that the file system of `path` has left for everybody. */
+  freeBytes(path: string): Promise<number>
   /** Does nothing where there is no such file. */
   removeFile(path: string): Promise<void>
   /** Opens a new file to be written in order; one that is there is emptied. */

@@ -14,6 +14,7 @@ import {
 import type { Host } from './host.ts'
 import { connect, httpStatus } from './net.ts'
 import { openRegion, readSource } from './region.ts'
+import { freeBytes } from './space.ts'
 import { stopWatchdog } from './watchdog.ts'
 
 /** The machine this process runs on. */
@@ -24,6 +25,7 @@ export function realHost(): Host {
     readSource,
     readFile,
     replaceFile,
+    freeBytes,
     realPath,
     listFolder,
     kindOf,

@@ -30,11 +30,19 @@ const Trial = v.object({
 })
 export type Trial = v.InferOutput<typeof Trial>
 
+const StoredKeys = v.object({
+  version: v.number(),
+  /** The signed key list, as in a file of one list; base64. */
+  list: v.string(),
+})
+export type StoredKeys = v.InferOutput<typeof StoredKeys>
+
 /**
  * pine-update's own memory, kept in the bootstate partition so that it survives updates and a wiped /etc.
- * It explains; what boots is decided by the boot state alone.
+ * It explains; what boots is decided by the boot state alone. What a newer pine-update adds is kept: after a fallback the
+ * older one must still find its way.
  */
-const Records = v.strictObject({
+const Records = v.looseObject({
   compatible: v.string(),
   slots: v.strictObject({ a: v.nullable(ImageRecord), b: v.nullable(ImageRecord) }),
   trial: v.nullable(Trial),
@@ -42,13 +50,19 @@ const Records = v.strictObject({
   rejected: v.array(Rejection),
   /** The highest epoch ever confirmed here: releases below it are refused. */
   epochFloor: v.number(),
+  /** The version confirmed last: releases below it are refused. */
+  versionFloor: v.optional(v.string()),
+  /** The newest signed time seen, in seconds since 1970: it cannot be earlier than that. */
+  timeFloor: v.optional(v.number(), 0),
+  /** The newest key list that was signed by the one before; takes the place of the keys in /etc. */
+  keys: v.optional(StoredKeys),
 })
 export type Records = v.InferOutput<typeof Records>
 
 const MAX_REJECTIONS = 32
 
 export function emptyRecords(compatible: string): Records {
-  return { compatible, slots: { a: null, b: null }, trial: null, rejected: [], epochFloor: 0 }
+  return { compatible, slots: { a: null, b: null }, trial: null, rejected: [], epochFloor: 0, timeFloor: 0 }
 }
 
 /** Undefined where the value has another shape. */

@@ -80,7 +80,8 @@ function perform(world: World, step: Step): World {
     case 'record-image':
     case 'record-trial':
     case 'record-rejection':
-    case 'raise-epoch-floor':
+    case 'set-floors':
+    case 'record-trust':
     case 'stop-watchdog':
     case 'reboot':
       return world

@@ -34,8 +34,12 @@ export function describeStep(step: Step): string {
       return `give slot ${step.slot} up; the other slot boots next`
     case 'record-rejection':
       return `remember that ${step.rejection.version} was rejected: ${step.rejection.reason}`
-    case 'raise-epoch-floor':
-      return `refuse releases below epoch ${step.epoch} from now on`
+    case 'set-floors':
+      return `refuse releases below version ${step.version} and epoch ${step.epoch} from now on`
+    case 'record-trust':
+      return step.keys === null
+        ? 'note the time at which the bundle was signed'
+        : `trust the keys of list ${step.keys.version} from now on`
     case 'stop-watchdog':
       return 'stop the watchdog of this boot'
     case 'reboot':

@@ -1,6 +1,6 @@
 import type { Digest } from '../core/digest.ts'
 import type { SlotName } from '../model/boot-state.ts'
-import type { ImageRecord, Rejection, Trial } from '../model/records.ts'
+import type { ImageRecord, Rejection, StoredKeys, Trial } from '../model/records.ts'
 
 /** One effect on the machine, as plain data. */
 export type Step =
@@ -19,7 +19,10 @@ export type Step =
   | { kind: 'confirm-slot'; slot: SlotName }
   | { kind: 'reject-slot'; slot: SlotName }
   | { kind: 'record-rejection'; rejection: Rejection }
-  | { kind: 'raise-epoch-floor'; epoch: number }
+  /** Releases below are refused from now on; the epoch never goes down. */
+  | { kind: 'set-floors'; epoch: number; version: string }
+  /** What signatures taught this host: newer keys, and that it cannot be earlier than `time` (seconds since 1970). */
+  | { kind: 'record-trust'; keys: StoredKeys | null; time: number }
   /** Stops the timer that would restart a machine that gives no verdict. */
   | { kind: 'stop-watchdog' }
   | { kind: 'reboot' }
@@ -28,7 +31,7 @@ export type StepKind = Step['kind']
 
 /** What will be done, in order, and what for. JSON-safe. */
 export interface Plan {
-  intent: 'apply' | 'confirm' | 'reject' | 'rollback' | 'verdict'
+  intent: 'apply' | 'trust' | 'confirm' | 'reject' | 'rollback' | 'verdict'
   /** One sentence for a person: what this comes to. */
   outcome: string
   steps: readonly Step[]

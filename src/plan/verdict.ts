@@ -10,7 +10,7 @@ export interface Verdict {
   reason: string
 }
 
-/** The booted release is good: permanent, tries refilled, its epoch the new floor. */
+/** The booted release is good: permanent, tries refilled, its version and epoch the new floors. */
 export function planConfirm(facts: Facts): Plan {
   const slot = bootedSlot(facts)
   if (!facts.boot.slots[slot].confirmed && facts.boot.slots[slot].left === 0 && !isTrialOf(facts, slot)) {
@@ -19,12 +19,21 @@ export function planConfirm(facts: Facts): Plan {
     })
   }
   const version = facts.records.slots[slot]?.version ?? 'the running release'
-  const epoch = facts.records.slots[slot]?.epoch ?? 0
   const steps: Step[] = [{ kind: 'confirm-slot', slot }]
+  // A crash before the last of these: the trial is still noted, and the next boot confirms once more.
+  steps.push(...newFloors(facts, slot))
   if (isTrialOf(facts, slot)) steps.push({ kind: 'record-trial', trial: null })
-  if (epoch > facts.records.epochFloor) steps.push({ kind: 'raise-epoch-floor', epoch })
   if (facts.live) steps.push({ kind: 'stop-watchdog' })
   return { intent: 'confirm', outcome: `${version} in slot ${slot} is permanent.`, steps }
+}
+
+/** An update that was let in sets the floors, also where the operator allowed a downgrade; a rollback does not. */
+function newFloors({ records }: Facts, slot: SlotName): Step[] {
+  const { trial, epochFloor, versionFloor } = records
+  const image = records.slots[slot]
+  if (image === null || trial?.slot !== slot || !trial.update) return []
+  if (image.epoch <= epochFloor && image.version === versionFloor) return []
+  return [{ kind: 'set-floors', epoch: image.epoch, version: image.version }]
 }
 
 /** Gives up the trial, booted or only armed; the other slot boots next. */

@@ -34,8 +34,18 @@ const RUNNERS: { [K in StepKind]: Runner<K> } = {
   'record-trial': ({ trial }, context) => changeRecords(context, (records) => ({ ...records, trial })),
   'record-rejection': ({ rejection }, context) =>
     changeRecords(context, (records) => withRejection(records, rejection)),
-  'raise-epoch-floor': ({ epoch }, context) =>
-    changeRecords(context, (records) => ({ ...records, epochFloor: Math.max(records.epochFloor, epoch) })),
+  'set-floors': ({ epoch, version }, context) =>
+    changeRecords(context, (records) => ({
+      ...records,
+      epochFloor: Math.max(records.epochFloor, epoch),
+      versionFloor: version,
+    })),
+  'record-trust': ({ keys, time }, context) =>
+    changeRecords(context, (records) => ({
+      ...records,
+      ...(keys !== null && keys.version > (records.keys?.version ?? 0) && { keys }),
+      timeFloor: Math.max(records.timeFloor, time),
+    })),
   'write-image': async (step, context) => {
     const { writeImage } = context
     if (writeImage === undefined) throw new Error('a plan with write-image needs a source')

@@ -21,6 +21,7 @@ const LABEL = 'pine-key-1'
 // RFC 8410 section 4: SubjectPublicKeyInfo of Ed25519 is this prefix and the raw key.
 const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
 const RAW_BYTES = 32
+const MAX_COMMENT = 80
 
 export function generateKey(comment: string): GeneratedKey {
   const { privateKey } = generateKeyPairSync('ed25519')
@@ -40,7 +41,7 @@ export function parsePrivateKey(pem: string): KeyObject {
 export function publicKeyOf(privateKey: KeyObject, comment = ''): PublicKey {
   const spki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' })
   const raw = spki.subarray(-RAW_BYTES)
-  return { id: keyId(raw), raw, comment: comment.replace(/\s+/g, ' ').trim() }
+  return { id: keyId(raw), raw, comment: oneLine(comment) }
 }
 
 /** One line: `pine-key-1 <id> <base64 of the raw key> <comment>`. */
@@ -59,8 +60,26 @@ export function parsePublicKey(line: string): PublicKey {
   }
   if (keyId(raw) !== id)
     throw new PineError('KEY_INVALID', `public key has id ${keyId(raw)}, its line says ${id}`)
+  return publicKeyFrom(raw, comment.join(' '))
+}
+
+/** From the 32 bytes of an Ed25519 public key. Throws `KEY_INVALID`. */
+export function publicKeyFrom(raw: Buffer, comment: string): PublicKey {
   attempt('a public key is no point of the curve', () => publicKeyObject(raw))
-  return { id, raw, comment: comment.join(' ') }
+  return { id: keyId(raw), raw, comment }
+}
+
+/** From the PEM of a private or public key, as openssl writes them. Throws `KEY_INVALID`. */
+export function publicKeyFromPem(pem: string, comment: string): PublicKey {
+  const key = attempt('this is not a key in PEM form', () => createPublicKey(pem))
+  if (key.asymmetricKeyType !== 'ed25519')
+    throw new PineError('KEY_INVALID', `the key is of type ${key.asymmetricKeyType}, expected ed25519`)
+  const raw = key.export({ type: 'spki', format: 'der' }).subarray(-RAW_BYTES)
+  return { id: keyId(raw), raw, comment: oneLine(comment) }
+}
+
+function oneLine(comment: string): string {
+  return comment.replace(/\s+/g, ' ').trim().slice(0, MAX_COMMENT)
 }
 
 /** Keys of a file: one a line; empty lines and lines that start with `#` do not count. Throws `KEY_INVALID`. */

@@ -1,17 +1,25 @@
 import type { Manifest, Variant } from '../bundle/manifest.ts'
+import type { Check } from '../core/check.ts'
 import type { Digest } from '../core/digest.ts'
 import { type ErrorCode, PineError } from '../core/error.ts'
+import { formatBytes } from '../core/format.ts'
 import { compareVersions, isVersion } from '../core/version.ts'
+import type { TrustedKeys } from './key-list.ts'
 import type { Verified } from './verify.ts'
 
 /** What a host asks of a bundle before it lets it write. */
 export interface HostPolicy {
   readonly compatible: string
   /** What runs now; `digest` where the host knows which image that is. */
-  readonly installed: { readonly version: string; readonly epoch: number; readonly digest?: Digest }
+  readonly installed: { readonly version: string; readonly digest?: Digest }
+  /** The highest that was ever confirmed here. */
+  readonly floor: { readonly version?: string; readonly epoch: number }
   /** Images that failed their health checks here. */
   readonly rejected: readonly Digest[]
   readonly now: Date
+  /** The newest signed time that this host has seen, in seconds since 1970: it cannot be earlier than that. */
+  readonly timeFloor: number
+  readonly keys: Pick<TrustedKeys, 'version' | 'expires'>
   /** Length of the inactive slot. */
   readonly slotBytes: number
   /** Memory the apply may use; left out where nobody knows. */
@@ -19,144 +27,207 @@ export interface HostPolicy {
   /** Codecs this program decodes, by name, each with its version. */
   readonly codecs: ReadonlyMap<string, () => string>
   readonly allowDowngrade?: boolean
+  readonly allowExpired?: boolean
   readonly forceRejected?: boolean
 }
 
-interface Rule<Subject> {
-  readonly code: ErrorCode
-  /** What is wrong, or undefined. */
-  readonly check: (subject: Subject, policy: HostPolicy) => string | undefined
-  readonly hint?: string
-}
+type Rule<Subject> = (subject: Subject, policy: HostPolicy) => Check
 
-/** In this order problems are named; the first one is thrown. */
+/** In this order problems are named. */
 const RULES: readonly Rule<Manifest>[] = [
-  { code: 'COMPATIBLE_MISMATCH', check: checkCompatible },
-  {
-    code: 'BUNDLE_EXPIRED',
-    check: checkExpiry,
-    hint: 'check the clock of this host, or make the bundle again',
-  },
-  { code: 'DOWNGRADE_REFUSED', check: checkEpoch, hint: 'allow it with --allow-downgrade' },
-  { code: 'DOWNGRADE_REFUSED', check: checkVersion, hint: 'allow it with --allow-downgrade' },
-  { code: 'REJECTED_BEFORE', check: checkRejected, hint: 'apply it all the same with --force-rejected' },
-  { code: 'IMAGE_TOO_BIG', check: checkSize },
+  checkCompatible,
+  checkExpiry,
+  checkKeys,
+  checkEpoch,
+  checkVersion,
+  checkRejected,
+  checkSize,
 ]
 
 /** What each way of making the image asks for. */
-const VARIANT_RULES: readonly Rule<Variant>[] = [
-  {
-    code: 'BASE_MISMATCH',
-    check: checkBase,
-    hint: 'take the full bundle, or one made from the installed image',
-  },
-  { code: 'BUNDLE_TOO_NEW', check: checkCodecs, hint: 'update pine-update first, or take the full bundle' },
-  {
-    code: 'CODEC_MISMATCH',
-    check: checkVersions,
-    hint: 'take the full bundle of the release: it needs no codec',
-  },
-  { code: 'MEMORY_TOO_SMALL', check: checkMemory },
-]
+const VARIANT_RULES: readonly Rule<Variant>[] = [checkBase, checkCodecs, checkVersions, checkMemory]
 
-/** Every reason why this host must not apply the bundle, in the order of the rules. Empty when it may. */
-export function policyProblems(manifest: Verified<Manifest>, policy: HostPolicy): PineError[] {
-  return [...problemsOf(RULES, manifest, policy), ...judgeVariants(manifest, policy).problems]
+export interface Judgement {
+  /** The first that this host can apply; where there is none, the first made from its image, or simply the first. */
+  readonly variant: Variant
+  /** Everything that was looked at. The host may apply the bundle where none has a problem. */
+  readonly checks: readonly Check[]
 }
 
-/** Throws the first of `policyProblems`; returns the variant to apply. */
-export function checkPolicy(manifest: Verified<Manifest>, policy: HostPolicy): Variant {
-  const { chosen } = judgeVariants(manifest, policy)
-  const [problem] = policyProblems(manifest, policy)
-  if (problem) throw problem
-  return chosen
+export function judgeBundle(manifest: Verified<Manifest>, policy: HostPolicy): Judgement {
+  const { variant, checks } = judgeVariants(manifest, policy)
+  return { variant, checks: [...RULES.map((rule) => rule(manifest, policy)), ...checks] }
 }
 
-/** The first variant that this host can apply; where there is none, the first made from its image, or simply the first. */
-function judgeVariants(
-  { variants }: Manifest,
-  policy: HostPolicy,
-): { chosen: Variant; problems: readonly PineError[] } {
+function judgeVariants({ variants }: Manifest, policy: HostPolicy): Judgement {
   const judged = variants.map((variant) => ({
-    chosen: variant,
-    problems: problemsOf(VARIANT_RULES, variant, policy),
+    variant,
+    checks: VARIANT_RULES.map((rule) => rule(variant, policy)),
   }))
   const best =
-    judged.find(({ problems }) => problems.length === 0) ??
-    judged.find(({ problems }) => problems.every(({ code }) => code !== 'BASE_MISMATCH')) ??
+    judged.find(({ checks }) => checks.every(({ problem }) => problem === undefined)) ??
+    judged.find(({ checks }) => checks.every(({ problem }) => problem?.code !== 'BASE_MISMATCH')) ??
     judged[0]
   if (best === undefined) throw new Error('a manifest without variants')
   return best
 }
 
-function problemsOf<Subject>(
-  rules: readonly Rule<Subject>[],
-  subject: Subject,
-  policy: HostPolicy,
-): PineError[] {
-  return rules.flatMap(({ code, check, hint }) => {
-    const message = check(subject, policy)
-    return message === undefined ? [] : [new PineError(code, message, hint === undefined ? {} : { hint })]
+interface Refusal {
+  code: ErrorCode
+  /** What is wrong; undefined where nothing is. */
+  wrong: string | undefined
+  hint?: string
+}
+
+function checked(name: string, found: string, { code, wrong, hint }: Refusal): Check {
+  if (wrong === undefined) return { name, found }
+  return { name, found, problem: new PineError(code, wrong, hint === undefined ? {} : { hint }) }
+}
+
+function checkCompatible(manifest: Manifest, policy: HostPolicy): Check {
+  const isOurs = manifest.compatible === policy.compatible
+  return checked('kind of host', `${policy.compatible}, bundle for ${manifest.compatible}`, {
+    code: 'COMPATIBLE_MISMATCH',
+    wrong: isOurs ? undefined : `bundle is for "${manifest.compatible}", this host is "${policy.compatible}"`,
   })
 }
 
-function checkCompatible(manifest: Manifest, policy: HostPolicy): string | undefined {
-  if (manifest.compatible === policy.compatible) return undefined
-  return `bundle is for "${manifest.compatible}", this host is "${policy.compatible}"`
+function timeOf(seconds: number): string {
+  return new Date(seconds * 1000).toISOString()
 }
 
-function checkCodecs(variant: Variant, { codecs }: HostPolicy): string | undefined {
+/** The later of what the clock says and what was signed: a clock that lost its battery does not bring old bundles back. */
+function secondsNow({ now, timeFloor }: HostPolicy): number {
+  return Math.max(Math.floor(now.getTime() / 1000), timeFloor)
+}
+
+/** Where the clock is behind what was signed, the signed time counts, and the message has to say so. */
+function nowText(policy: HostPolicy): string {
+  const clock = policy.now.toISOString()
+  if (policy.now.getTime() / 1000 >= policy.timeFloor) return clock
+  return `${timeOf(policy.timeFloor)} or later by what was signed (the clock says ${clock})`
+}
+
+const CLOCK_HINT = 'if the clock of this host is wrong, set it, or use --allow-expired; else make a new one'
+
+function checkExpiry({ expires }: Manifest, policy: HostPolicy): Check {
+  const isOver = expires !== undefined && secondsNow(policy) >= expires && !policy.allowExpired
+  const until = expires === undefined ? 'does not expire' : `expires at ${timeOf(expires)}`
+  return checked('clock', `it is ${nowText(policy)}, bundle ${until}`, {
+    code: 'BUNDLE_EXPIRED',
+    wrong: isOver ? `bundle expired at ${timeOf(expires)}, it is now ${nowText(policy)}` : undefined,
+    hint: CLOCK_HINT,
+  })
+}
+
+function checkKeys(_: Manifest, policy: HostPolicy): Check {
+  const { version, expires } = policy.keys
+  const isOver = expires !== undefined && secondsNow(policy) >= expires && !policy.allowExpired
+  const list = version === 0 ? 'plain keys' : `key list ${version}`
+  return checked('keys', `${list}, ${expires === undefined ? 'no expiry' : `until ${timeOf(expires)}`}`, {
+    code: 'KEY_LIST_EXPIRED',
+    wrong: isOver ? `${list} expired at ${timeOf(expires)}, it is now ${nowText(policy)}` : undefined,
+    hint: 'take the next key list: "pine-update keys trust", or a bundle that carries it; or look at the clock',
+  })
+}
+
+const DOWNGRADE_HINT = 'allow it with --allow-downgrade'
+
+function checkEpoch({ epoch }: Manifest, { floor, allowDowngrade }: HostPolicy): Check {
+  const isBelow = epoch < floor.epoch && !allowDowngrade
+  return checked('epoch', `${epoch}, at least ${floor.epoch}`, {
+    code: 'DOWNGRADE_REFUSED',
+    wrong: isBelow ? `bundle has epoch ${epoch}, this host is at ${floor.epoch}` : undefined,
+    hint: DOWNGRADE_HINT,
+  })
+}
+
+function checkVersion({ version }: Manifest, { installed, floor, allowDowngrade }: HostPolicy): Check {
+  const wrong = allowDowngrade
+    ? undefined
+    : (olderThan(version, installed.version, 'this host runs') ??
+      olderThan(version, floor.version ?? version, 'this host has confirmed'))
+  const found = `${version} over ${installed.version}`
+  return checked('version', found, { code: 'DOWNGRADE_REFUSED', wrong, hint: DOWNGRADE_HINT })
+}
+
+function olderThan(version: string, other: string, whose: string): string | undefined {
+  if (version === other) return undefined
+  const unordered = [version, other].find((text) => !isVersion(text))
+  if (unordered !== undefined)
+    return `"${unordered}" is no version that can be ordered: bundle has "${version}", ${whose} "${other}"`
+  return compareVersions(version, other) >= 0 ? undefined : `bundle has version ${version}, ${whose} ${other}`
+}
+
+function checkRejected({ image, version }: Manifest, { rejected, forceRejected }: HostPolicy): Check {
+  const isRejected = rejected.includes(image.digest) && !forceRejected
+  return checked(
+    'rejected before',
+    `${rejected.length} releases, ${isRejected ? 'this one too' : 'not this one'}`,
+    {
+      code: 'REJECTED_BEFORE',
+      wrong: isRejected
+        ? `version ${version} (${image.digest.slice(0, 16)}) was rejected on this host before`
+        : undefined,
+      hint: 'apply it all the same with --force-rejected',
+    },
+  )
+}
+
+function checkSize({ image }: Manifest, { slotBytes }: HostPolicy): Check {
+  const found = `image ${formatBytes(image.bytes)}, slot ${formatBytes(slotBytes)}`
+  return checked('slot size', found, {
+    code: 'IMAGE_TOO_BIG',
+    wrong:
+      image.bytes <= slotBytes ? undefined : `the image has ${image.bytes} bytes, the slot has ${slotBytes}`,
+    hint: 'make the image smaller; the slots of this disk cannot grow',
+  })
+}
+
+function checkBase({ base }: Variant, { installed }: HostPolicy): Check {
+  const isOther = base && installed.digest !== undefined && installed.digest !== base.digest
+  const found = base ? `made from image ${base.digest.slice(0, 16)}` : 'full, needs none'
+  return checked('base', found, {
+    code: 'BASE_MISMATCH',
+    wrong: isOther
+      ? `bundle was made from image ${base.digest.slice(0, 16)}, this host runs ${installed.digest?.slice(0, 16)}`
+      : undefined,
+    hint: 'take the full bundle, or one made from the installed image',
+  })
+}
+
+function checkCodecs(variant: Variant, { codecs }: HostPolicy): Check {
   const missing = variant.codecs.find(({ name }) => !codecs.has(name))
-  return missing && `bundle needs codec ${missing.name}, this host has none of that name`
+  const found = variant.codecs.map(({ name }) => name).join(', ')
+  return checked('codecs', found, {
+    code: 'BUNDLE_TOO_NEW',
+    wrong: missing && `bundle needs codec ${missing.name}, this host has none of that name`,
+    hint: 'update pine-update first, or take the full bundle',
+  })
 }
 
-function checkVersions(variant: Variant, { codecs }: HostPolicy): string | undefined {
+function checkVersions(variant: Variant, { codecs }: HostPolicy): Check {
   const [other] = variant.codecs.flatMap(({ name, version }) => {
     const ours = codecs.get(name)?.() ?? version
     return version === undefined || version === ours ? [] : [{ name, version, ours }]
   })
-  return other && `bundle was made with ${other.name} ${other.version}, this host has ${other.ours}`
+  const asked = variant.codecs.flatMap(({ name, version }) =>
+    version === undefined ? [] : `${name} ${version}`,
+  )
+  return checked('codec versions', asked.join(', ') || 'any', {
+    code: 'CODEC_MISMATCH',
+    wrong: other && `bundle was made with ${other.name} ${other.version}, this host has ${other.ours}`,
+    hint: 'take the full bundle of the release: it needs no codec',
+  })
 }
 
-function checkExpiry({ expires }: Manifest, { now }: HostPolicy): string | undefined {
-  if (expires === undefined || now.getTime() < expires * 1000) return undefined
-  return `bundle expired at ${new Date(expires * 1000).toISOString()}, it is now ${now.toISOString()}`
-}
-
-function checkEpoch({ epoch }: Manifest, { installed, allowDowngrade }: HostPolicy): string | undefined {
-  if (allowDowngrade || epoch >= installed.epoch) return undefined
-  return `bundle has epoch ${epoch}, this host is at ${installed.epoch}`
-}
-
-function checkVersion({ version }: Manifest, { installed, allowDowngrade }: HostPolicy): string | undefined {
-  if (allowDowngrade) return undefined
-  const unordered = [version, installed.version].find((text) => !isVersion(text))
-  if (unordered !== undefined && version !== installed.version) {
-    return `"${unordered}" is no version that can be ordered: bundle has "${version}", this host runs "${installed.version}"`
-  }
-  if (version === installed.version || compareVersions(version, installed.version) >= 0) return undefined
-  return `bundle has version ${version}, this host runs ${installed.version}`
-}
-
-function checkRejected(
-  { image, version }: Manifest,
-  { rejected, forceRejected }: HostPolicy,
-): string | undefined {
-  if (forceRejected || !rejected.includes(image.digest)) return undefined
-  return `version ${version} (${image.digest.slice(0, 16)}) was rejected on this host before`
-}
-
-function checkBase({ base }: Variant, { installed }: HostPolicy): string | undefined {
-  if (!base || installed.digest === undefined || installed.digest === base.digest) return undefined
-  return `bundle was made from image ${base.digest.slice(0, 16)}, this host runs ${installed.digest.slice(0, 16)}`
-}
-
-function checkSize({ image }: Manifest, { slotBytes }: HostPolicy): string | undefined {
-  if (image.bytes <= slotBytes) return undefined
-  return `the image has ${image.bytes} bytes, the slot has ${slotBytes}`
-}
-
-function checkMemory(variant: Variant, { memoryBytes }: HostPolicy): string | undefined {
-  if (memoryBytes === undefined || variant.memoryBytes <= memoryBytes) return undefined
-  return `the apply needs ${variant.memoryBytes} bytes of memory, ${memoryBytes} are available`
+function checkMemory(variant: Variant, { memoryBytes }: HostPolicy): Check {
+  const needed = variant.memoryBytes
+  const available = memoryBytes === undefined ? 'unknown' : formatBytes(memoryBytes)
+  const isShort = memoryBytes !== undefined && needed > memoryBytes
+  return checked('memory', `needs ${formatBytes(needed)}, available ${available}`, {
+    code: 'MEMORY_TOO_SMALL',
+    wrong: isShort ? `the apply needs ${needed} bytes of memory, ${memoryBytes} are available` : undefined,
+    hint: 'end something else first, add swap, or take the full bundle of the release',
+  })
 }

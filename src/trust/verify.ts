@@ -1,9 +1,10 @@
-import { type KeyObject, sign, verify } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import { decodeManifest, type Manifest } from '../bundle/manifest.ts'
 import type { OpenedBundle } from '../bundle/reader.ts'
 import type { BundleSignature } from '../bundle/signatures.ts'
 import { PineError } from '../core/error.ts'
-import { type PublicKey, publicKeyObject, publicKeyOf } from './keys.ts'
+import type { PublicKey } from './keys.ts'
+import { distinctSigners, signBytes } from './signing.ts'
 
 declare const verified: unique symbol
 /** Something whose signatures were checked. Only this file makes it; planners accept nothing else. */
@@ -14,13 +15,9 @@ export interface VerifyOptions {
   threshold?: number
 }
 
-// A signature made for anything else must not pass as one of a bundle, even by the same key.
-const DOMAIN = Buffer.from('pine-update bundle manifest 1\0', 'latin1')
-
 /** Signs the exact bytes of a manifest. */
 export function signManifest(manifestBytes: Uint8Array, privateKey: KeyObject): BundleSignature {
-  const signature = sign(null, Buffer.concat([DOMAIN, manifestBytes]), privateKey)
-  return { keyId: publicKeyOf(privateKey).id, signature }
+  return signBytes('bundle manifest', manifestBytes, privateKey)
 }
 
 /**
@@ -28,38 +25,25 @@ export function signManifest(manifestBytes: Uint8Array, privateKey: KeyObject): 
  * Throws `KEYRING_EMPTY`, `BUNDLE_UNSIGNED`, `BUNDLE_UNTRUSTED`, `BUNDLE_MALFORMED`.
  */
 export function verifyManifest(
-  opened: Pick<OpenedBundle, 'manifestBytes' | 'signatures'>,
-  keyring: readonly PublicKey[],
+  { manifestBytes, signatures }: Pick<OpenedBundle, 'manifestBytes' | 'signatures'>,
+  keys: readonly PublicKey[],
   { threshold = 1 }: VerifyOptions = {},
 ): Verified<Manifest> {
   if (!Number.isInteger(threshold) || threshold < 1)
     throw new Error(`threshold ${threshold} would accept anything`)
-  if (keyring.length === 0) {
+  if (keys.length === 0) {
     throw new PineError('KEYRING_EMPTY', 'this host trusts no key', {
       hint: 'put a public key into its keyring',
     })
   }
-  if (opened.signatures.length === 0)
-    throw new PineError('BUNDLE_UNSIGNED', 'the bundle carries no signature')
-  const signers = distinctSigners(opened, keyring)
-  if (signers.size < threshold) throw untrusted(opened.signatures, { found: signers.size, threshold })
-  return decodeManifest(opened.manifestBytes) as Verified<Manifest>
-}
-
-/** Raw keys, in hex, that signed: however often a key signs or is listed, it counts once. */
-function distinctSigners(
-  { manifestBytes, signatures }: Pick<OpenedBundle, 'manifestBytes' | 'signatures'>,
-  keyring: readonly PublicKey[],
-): Set<string> {
-  const message = Buffer.concat([DOMAIN, manifestBytes])
-  const signers = new Set<string>()
-  for (const { keyId, signature } of signatures) {
-    for (const { id, raw } of keyring) {
-      if (id === keyId && verify(null, message, publicKeyObject(raw), signature))
-        signers.add(raw.toString('hex'))
-    }
+  if (signatures.length === 0) {
+    throw new PineError('BUNDLE_UNSIGNED', 'the bundle carries no signature', {
+      hint: 'sign it: "bundle create --key", or "bundle digest" and "bundle attach"',
+    })
   }
-  return signers
+  const signers = distinctSigners('bundle manifest', { bytes: manifestBytes, signatures }, keys)
+  if (signers.size < threshold) throw untrusted(signatures, { found: signers.size, threshold })
+  return decodeManifest(manifestBytes) as Verified<Manifest>
 }
 
 function untrusted(

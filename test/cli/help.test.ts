@@ -9,12 +9,22 @@ beforeAll(() => {
 afterAll(() => shop.close())
 
 const CHANGING = ['apply', 'confirm', 'reject', 'rollback', 'key generate', 'image prepare', 'image build']
-CHANGING.push('bundle create', 'disk build', 'install')
-const LOOKING = ['status', 'health', 'bundle inspect', 'bundle verify']
+CHANGING.push('bundle create', 'disk build', 'install', 'keys trust')
+const LOOKING = [
+  'status',
+  'health',
+  'bundle inspect',
+  'bundle verify',
+  'bundle digest',
+  'keys digest',
+  'keys show',
+]
+/** Make or change one small file that the command line names. */
+const FILING = ['key public', 'keys create', 'keys sign', 'keys attach', 'bundle attach']
 
 const help = async (line: string): Promise<string> => (await shop.ok(`${line} --help`.trim())).stdout
 
-describe.each([...CHANGING, ...LOOKING])('%s', (command) => {
+describe.each([...CHANGING, ...LOOKING, ...FILING])('%s', (command) => {
   test('has help with examples, and --json', async () => {
     const text = await help(command)
     expect(text).toMatch(new RegExp(`Examples:\\n  \\$ pine-update ${command}`))
@@ -38,7 +48,7 @@ test('no command is left out here', async () => {
     const below = listed(await help(name))
     found.push(...(below.length === 0 ? [name] : below.map((child) => `${name} ${child}`)))
   }
-  expect(found.sort()).toEqual([...CHANGING, ...LOOKING].sort())
+  expect(found.sort()).toEqual([...CHANGING, ...LOOKING, ...FILING].sort())
 })
 
 test('the exit codes stand in the help, and nothing is coloured', async () => {

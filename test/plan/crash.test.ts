@@ -4,6 +4,7 @@ import type { Facts } from '../../src/model/facts.ts'
 import { planApply } from '../../src/plan/apply.ts'
 import { crashOutcomes, type World } from '../../src/plan/crash.ts'
 import type { Plan, Step } from '../../src/plan/step.ts'
+import { planTrust } from '../../src/plan/trust.ts'
 import { planConfirm, planReject, planRollback, planVerdict } from '../../src/plan/verdict.ts'
 import { factsOf, imageOf } from '../support/facts.ts'
 
@@ -33,7 +34,8 @@ function spendAll(boot: Facts['boot']): Facts['boot'] {
   return { ...boot, slots: { ...boot.slots, b: { ...boot.slots.b, left: 0 } }, last: 'a' }
 }
 
-const options = { tries: 3, reboot: true, now }
+const trust = { keys: { version: 2, list: 'signed' }, time: 1_800_000_000 }
+const options = { tries: 3, reboot: true, now, trust, state: undefined }
 const good = { healthy: true, reason: '' }
 const bad = { healthy: false, reason: 'web: no answer' }
 
@@ -42,6 +44,7 @@ const STORIES: Record<string, [Facts, (facts: Facts) => Plan]> = {
   'apply over the older release': [updated, (facts) => planApply(facts, release, options)],
   'apply over an armed release that never booted': [armed, (facts) => planApply(facts, release, options)],
   'apply over a rejected release': [rejected, (facts) => planApply(facts, release, options)],
+  'trust newer keys': [fresh, () => planTrust(trust.keys, trust.time)],
   'confirm a trial': [onTrial, planConfirm],
   'confirm what was confirmed': [updated, planConfirm],
   'reject a trial that runs': [onTrial, (facts) => planReject(facts, { reason: 'x', now, reboot: true })],
@@ -115,7 +118,8 @@ describe('the check itself', () => {
 
   test('finds a plan that arms before it writes', () => {
     const arming = plan.steps.filter((step) => step.kind === 'arm-slot')
-    const early = { ...plan, steps: [...arming, ...without('arm-slot').steps.slice(1)] }
+    const rest = without('arm-slot').steps.filter((step) => step.kind !== 'disarm-slot')
+    const early = { ...plan, steps: [...arming, ...rest] }
     expect(bricks(early, worldOf(updated))).not.toEqual([])
   })
 

@@ -29,6 +29,7 @@ describe('after a boot', () => {
   test('a healthy trial becomes permanent, and the watchdog stops', () => {
     expect(kinds(planVerdict(live(factsOf(onB)), good, now))).toEqual([
       'confirm-slot',
+      'set-floors',
       'record-trial',
       'stop-watchdog',
     ])
@@ -71,10 +72,21 @@ describe('after a boot', () => {
 })
 
 describe('confirm', () => {
-  test('raises the epoch floor', () => {
+  test('of an update sets the floors, also below the old ones where a downgrade was allowed', () => {
     const facts = factsOf(onB)
     facts.records.slots.b = { ...imageOf('2.0'), epoch: 7 }
-    expect(planConfirm(facts).steps).toContainEqual({ kind: 'raise-epoch-floor', epoch: 7 })
+    facts.records.versionFloor = '2.5'
+    const kinds = planConfirm(facts).steps.map(({ kind }) => kind)
+    expect(planConfirm(facts).steps).toContainEqual({ kind: 'set-floors', epoch: 7, version: '2.0' })
+    // While the trial is noted, a crash between the two is made good by the next confirmation.
+    expect(kinds.indexOf('set-floors')).toBeLessThan(kinds.indexOf('record-trial'))
+  })
+
+  test('of a rollback leaves the floors alone', () => {
+    const facts = factsOf(onB)
+    facts.records.slots.b = { ...imageOf('2.0'), epoch: 7 }
+    if (facts.records.trial) facts.records.trial.update = false
+    expect(planConfirm(facts).steps.map(({ kind }) => kind)).not.toContain('set-floors')
   })
 
   test('is refused before the first boot', () => {
@@ -92,7 +104,8 @@ describe('confirm', () => {
 })
 
 describe('refused', () => {
-  const options = { tries: 3, reboot: false, now }
+  const trust = { keys: null, time: 0 }
+  const options = { tries: 3, reboot: false, now, trust, state: { writable: true, freeBytes: 1e9 } }
 
   test('an update that the loader would never see', () => {
     const blind = { ...factsOf({ a: '1.0' }), loaderSeesState: false }
