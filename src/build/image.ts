@@ -3,6 +3,7 @@ import { PineError } from '../core/error.ts'
 import { withTempDir } from '../host/files.ts'
 import type { Host } from '../host/host.ts'
 import { fixTimes } from './ext4-times.ts'
+import { requireSecretsKept } from './secrets.ts'
 
 /** File systems that an image can have. */
 export const IMAGE_KINDS = ['squashfs', 'erofs', 'ext4'] as const
@@ -49,6 +50,7 @@ async function unpack(host: Host, tar: string, tree: string): Promise<void> {
 
 async function makeImage(host: Host, tree: string, request: ImageRequest): Promise<void> {
   await requireTree(host, tree, request.from)
+  await requireSecretsKept(host, tree)
   switch (request.fs) {
     case 'squashfs':
       return makeSquashfs(host, tree, request)

@@ -68,6 +68,7 @@ const PACKAGES: Record<string, string> = {
   lsblk: 'util-linux',
   'grub-mkimage': 'grub-common grub-pc-bin',
   tar: 'tar',
+  find: 'findutils',
 }
 
 function packageHint(command: string): string {

@@ -58,6 +58,9 @@ export function parseLayout(json: string, origin: string): Layout {
   const parsed = v.safeParse(SfdiskJson, JSON.parse(json))
   if (!parsed.success) throw invalid(origin, ['sfdisk printed something else than a partition table'])
   const { label, sectorsize, partitions } = parsed.output.partitiontable
+  // Type ee of an MBR says that a GPT is there; sfdisk shows it where neither copy of that can be used.
+  if (label === 'dos' && partitions.some(({ type }) => type === 'ee'))
+    throw invalid(origin, ['its GPT cannot be read: the disk is shorter than its table, or the table is damaged'])
   if (label !== 'gpt') throw invalid(origin, [`its label is ${label}, expected gpt`])
   const found = partitions.flatMap((entry) => toPartition(entry, sectorsize))
   const problems = [...missingRoles(found), ...doubleRoles(found), ...sizeProblems(found)]

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { readTable, writeTable } from '../../src/host/sfdisk.ts'
@@ -28,6 +28,15 @@ describe('the layouts we ship', () => {
     expect(partitions.bootstate.bytes).toBe(BOOTSTATE_BYTES)
     for (const { offset } of Object.values(partitions)) expect(offset % (1024 * 1024)).toBe(0)
   })
+})
+
+test('a disk that was cut off is told from one with an old table', async () => {
+  const disk = shop.path('disk')
+  await shop.host.createSparse(disk, 4 * 1024 ** 3)
+  await writeTable(shop.host, disk, readFileSync(join(FOLDER, 'gpt-bios.sfdisk'), 'utf8'))
+  truncateSync(disk, 1024 ** 3)
+  const table = await readTable(shop.host, disk)
+  expect(() => parseLayout(table, 'disk')).toThrow('the disk is shorter than its table')
 })
 
 interface Entry {
