@@ -9,11 +9,21 @@ test('records survive being written and read', () => {
   expect(parseRecords(JSON.parse(JSON.stringify(records)))).toEqual(records)
 })
 
+test('what a newer pine-update added is kept: after a fallback the older one writes them', () => {
+  const newer = { ...emptyRecords('web'), moon: { phase: 3 } }
+  const records = parseRecords(JSON.parse(JSON.stringify(newer))) ?? emptyRecords('?')
+  expect(withRejection(records, rejection('d1'))).toMatchObject({ moon: { phase: 3 } })
+})
+
+test('records of an older pine-update are read: what it did not know has a default', () => {
+  const { timeFloor: _, ...older } = emptyRecords('web')
+  expect(parseRecords(older)).toEqual(emptyRecords('web'))
+})
+
 test.each([
   [undefined],
   [null],
   [{}],
-  [{ ...emptyRecords('web'), extra: 1 }],
   [{ ...emptyRecords('web'), slots: {} }],
 ])('records of another shape are not believed: %j', (value) => expect(parseRecords(value)).toBeUndefined())
 
