@@ -10,6 +10,10 @@ const PROGRAMS = {
   demo: 'test/demo.ts',
   bench: 'test/bench/main.ts',
   'apply-probe': 'test/support/apply-probe.ts',
+  'fault-probe': 'test/faults/probe.ts',
+  applies: 'test/applies.ts',
+  'power-cut': 'test/power-cut/main.ts',
+  fuzz: 'test/fuzz/main.ts',
 }
 const DATA = { 'src/system': 'dist/system', layouts: 'dist/layouts' }
 

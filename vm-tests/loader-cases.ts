@@ -334,3 +334,10 @@ export const LOADER_CASES: readonly LoaderCase[] = [
   }),
   ...RAW.map(([name, picks, copies, machine]) => caseOf(name, picks, { ...copies, ...machine })),
 ]
+
+/** A case by its name, for the tests that change something about the machine. */
+export function caseNamed(name: string): LoaderCase {
+  const found = LOADER_CASES.find((loaderCase) => loaderCase.name === name)
+  if (found === undefined) throw new Error(`no case ${name}`)
+  return found
+}

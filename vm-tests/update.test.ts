@@ -58,12 +58,17 @@ function buildDisk(): string {
   const disk = join(dir, 'disk.img')
   const release = `--compatible vm-test --release ${VERSIONS.r1}`
   const append = ['--append', `console=ttyS0 pine.deadline=${DEADLINE_S}`]
-  const args = `disk build --layout layouts/gpt-bios.sfdisk --image ${dir}/r1.img --size 4G ${release} --out ${disk}`
+  const args = `disk build --layout layouts/gpt-bios-uefi.sfdisk --image ${dir}/r1.img --size 4G ${release} --out ${disk}`
   const words = [join(REPO, 'dist/pine-update.cjs'), ...args.split(' '), ...append]
   execFileSync(process.execPath, words, { cwd: REPO, stdio: 'pipe' })
   return disk
 }
 
+/** The disk is started by either firmware, whichever started it the time before. */
+const PANICS = [
+  ['panic-1', 'bios'],
+  ['panic-2', 'uefi'],
+] as const
 const HANGS = [
   ['hang-soft', {}, 'softdog'],
   ['hang-hard', { device: 'i6300esb' }, 'i6300esb'],
@@ -84,8 +89,9 @@ test('a server is updated, and comes back from a panic, a hang and an unhealthy 
   server = openServer(buildDisk(), dir)
 
   // A fresh disk boots slot a; the operator makes it theirs.
-  const first = server.boot('first', { bundle: bundle('r2') })
+  const first = server.boot('first', { firmware: 'uefi', bundle: bundle('r2') })
   await first.up()
+  await first.ok('test -d /sys/firmware/efi')
   expect(await first.status()).toMatchObject({ live: true, slots: booted('a'), loaderSeesState: true })
   expect((await first.type('touch /usr/here')).text).toContain('Read-only file system')
   expect(await first.ok('systemctl --failed --no-legend')).toBe('')
@@ -117,13 +123,13 @@ test('a server is updated, and comes back from a panic, a hang and an unhealthy 
   // A release whose kernel panics, twice, since it has two tries.
   expect(await second.apply('--tries 2')).toMatchObject({ exit: 0 })
   await second.reboot()
-  for (const attempt of ['panic-1', 'panic-2']) {
-    const crashed = server.boot(attempt)
+  for (const [attempt, firmware] of PANICS) {
+    const crashed = server.boot(attempt, { firmware })
     await crashed.sees('Kernel panic')
     await crashed.restarts()
   }
 
-  const third = server.boot('after-panic', { bundle: bundle('hang') })
+  const third = server.boot('after-panic', { firmware: 'uefi', bundle: bundle('hang') })
   await third.up()
   expect(await third.status()).toMatchObject({ slots: booted('b'), rejected: [{ version: '3.0.0' }] })
   expect(await third.ok('cat /var/lib/shop/orders')).toBe('42')

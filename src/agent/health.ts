@@ -40,7 +40,8 @@ export async function checkHealth(
     ...settings.http.map((url) => httpCheck(host, url, settings)),
     ...(await scriptChecks(host, settings)),
   ]
-  const until = host.now().getTime() + settings.settle * 1000
+  // Many servers start in 1970 and learn the time while this runs.
+  const until = host.monotonicMs() + settings.settle * 1000
   const results: CheckResult[] = []
   for (const check of checks) results.push(await settled(host, check, until))
   const failed = results.filter((result) => !result.healthy)
@@ -52,16 +53,16 @@ const RETRY_MS = 2000
 const PROBE = '/var/tmp/pine-update-health'
 
 async function settled(host: Host, check: Check, until: number): Promise<CheckResult> {
-  const start = host.now().getTime()
+  const start = host.monotonicMs()
   for (;;) {
     const reason = await failureOf(check)
-    const now = host.now().getTime()
+    const now = host.monotonicMs()
     if (reason === undefined || now + RETRY_MS > until) {
       return {
         name: check.name,
         healthy: reason === undefined,
         reason: reason ?? '',
-        durationMs: now - start,
+        durationMs: Math.round(now - start),
       }
     }
     await host.sleep(RETRY_MS)

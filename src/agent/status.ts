@@ -1,13 +1,20 @@
-import { formatBytes } from '../core/format.ts'
-import type { BootTarget, SlotName } from '../model/boot-state.ts'
+import type { BootState, BootTarget, SlotName } from '../model/boot-state.ts'
 import { type Facts, pendingTrial } from '../model/facts.ts'
 import { simulateLoader } from '../model/loader.ts'
-import type { ImageRecord, Rejection } from '../model/records.ts'
+import type { ImageRecord, Records, Rejection } from '../model/records.ts'
 import type { Settings } from '../model/settings.ts'
 
+/** `Facts`, as far as they can be read. */
+export interface Seen extends Pick<Facts, 'disk' | 'live' | 'booted' | 'loaderSeesState'> {
+  boot: BootState | undefined
+  /** What the loader will read; default: `boot`. */
+  bootNext?: BootState | undefined
+  records: Records | undefined
+}
+
 /**
- * `unknown`: no image is recorded; never written, or a write that did not end. `unbootable`: disarmed, or all tries
- * spent without a verdict.
+ * `unknown`: no image is recorded, since none was written, or not to its end; or the boot state cannot be read.
+ * `unbootable`: disarmed, or all tries spent without a verdict.
  */
 export type SlotCondition = 'confirmed' | 'trial' | 'rejected' | 'unbootable' | 'unknown'
 
@@ -15,90 +22,76 @@ export interface SlotStatus {
   slot: SlotName
   booted: boolean
   condition: SlotCondition
-  triesLeft: number
+  /** Null where the boot state cannot be read. */
+  triesLeft: number | null
+  /** What was read back from the slot after it was written; null where that is not known. */
   image: ImageRecord | null
+  /** Whether it still holds that, byte by byte; null where nobody looked. */
+  verified: boolean | null
 }
 
 export interface StatusReport {
   disk: string
   live: boolean
-  compatible: string
-  /** What the loader would pick at the next boot. */
+  /** Null where it is neither configured nor recorded. */
+  compatible: string | null
+  bootStateReadable: boolean
+  /** What the loader would pick at the next boot; without a readable boot state what it tries first. */
   nextBoot: BootTarget | null
   /** A release waits for its verdict; or null. */
   trial: { slot: SlotName; version: string; triesLeft: number } | null
   slots: SlotStatus[]
   rejected: Rejection[]
-  epochFloor: number
+  /** Null where the records cannot be read. */
+  epochFloor: number | null
+  /** The version confirmed last; older ones are refused. Null where none is recorded. */
+  versionFloor: string | null
+  /** Number of the key list that was learnt; null where the keys in /etc count. */
+  keyList: number | null
   loaderSeesState: boolean
 }
 
 /** The state of a machine, from its boot state and records. */
-export function statusOf(facts: Facts, settings: Settings): StatusReport {
-  const { boot, records } = facts
-  const onTrial = pendingTrial(facts)
-  const trial =
-    onTrial === undefined
-      ? null
-      : {
-          slot: onTrial,
-          version: records.slots[onTrial]?.version ?? 'unknown',
-          triesLeft: boot.slots[onTrial].left,
-        }
+export function statusOf(seen: Seen, settings: Settings): StatusReport {
+  const { boot, bootNext = boot, records } = seen
   return {
-    disk: facts.disk,
-    live: facts.live,
-    compatible: settings.compatible ?? records.compatible,
-    nextBoot: simulateLoader(boot, (target) => target !== 'r').pick,
-    trial,
-    slots: [slotStatus(facts, 'a'), slotStatus(facts, 'b')],
-    rejected: records.rejected,
-    epochFloor: records.epochFloor,
-    loaderSeesState: facts.loaderSeesState,
+    disk: seen.disk,
+    live: seen.live,
+    compatible: settings.compatible ?? records?.compatible ?? null,
+    bootStateReadable: boot !== undefined,
+    nextBoot: simulateLoader(bootNext, (target) => target !== 'r').pick,
+    trial: trialStatus(seen),
+    slots: [slotStatus(seen, 'a'), slotStatus(seen, 'b')],
+    rejected: records?.rejected ?? [],
+    epochFloor: records?.epochFloor ?? null,
+    versionFloor: records?.versionFloor ?? null,
+    keyList: records?.keys?.version ?? null,
+    loaderSeesState: seen.loaderSeesState,
   }
 }
 
-function slotStatus(facts: Facts, slot: SlotName): SlotStatus {
-  const { confirmed, left } = facts.boot.slots[slot]
-  const image = facts.records.slots[slot]
-  const condition = confirmed ? 'confirmed' : unconfirmedCondition(facts, slot)
-  return { slot, booted: facts.booted === slot, condition, triesLeft: left, image }
+function trialStatus({ boot, booted, records }: Seen): StatusReport['trial'] {
+  const slot = boot === undefined ? undefined : pendingTrial({ boot, booted })
+  if (boot === undefined || slot === undefined) return null
+  return { slot, version: records?.slots[slot]?.version ?? 'unknown', triesLeft: boot.slots[slot].left }
 }
 
-function unconfirmedCondition(facts: Facts, slot: SlotName): SlotCondition {
-  const image = facts.records.slots[slot]
-  if (pendingTrial(facts) === slot) return 'trial'
+function slotStatus(seen: Seen, slot: SlotName): SlotStatus {
+  return {
+    slot,
+    booted: seen.booted === slot,
+    condition: conditionOf(seen, slot),
+    triesLeft: seen.boot?.slots[slot].left ?? null,
+    image: seen.records?.slots[slot] ?? null,
+    verified: null,
+  }
+}
+
+function conditionOf({ boot, booted, records }: Seen, slot: SlotName): SlotCondition {
+  if (boot === undefined) return 'unknown'
+  if (boot.slots[slot].confirmed) return 'confirmed'
+  if (pendingTrial({ boot, booted }) === slot) return 'trial'
+  const image = records?.slots[slot] ?? null
   if (image === null) return 'unknown'
-  return facts.records.rejected.some(({ digest }) => digest === image.digest) ? 'rejected' : 'unbootable'
-}
-
-/** The report for a person. */
-export function describeStatus(report: StatusReport): string {
-  const lines = [
-    `disk        ${report.disk}${report.live ? '' : ' (does not run)'}, for ${report.compatible}`,
-  ]
-  for (const slot of report.slots) lines.push(describeSlot(slot))
-  lines.push(`next boot   ${describeNext(report)}`)
-  if (!report.loaderSeesState) {
-    lines.push('WARNING     the loader of this boot did not read this boot state; updates are refused')
-  }
-  for (const { version, at, reason, digest } of report.rejected) {
-    lines.push(`rejected    ${version} (${digest.slice(0, 12)}) at ${at}: ${reason}`)
-  }
-  return lines.join('\n')
-}
-
-function describeSlot({ slot, booted, condition, triesLeft, image }: SlotStatus): string {
-  const holds =
-    image === null
-      ? 'no known image'
-      : `${image.version} (${image.digest.slice(0, 12)}, ${formatBytes(image.bytes)})`
-  const tries = triesLeft === 1 ? '1 try left' : `${triesLeft} tries left`
-  return `slot ${slot}      ${booted ? 'booted, ' : ''}${condition}, ${tries}: ${holds}`
-}
-
-function describeNext({ nextBoot, trial }: StatusReport): string {
-  if (nextBoot === null) return 'nothing can boot'
-  if (trial?.slot !== nextBoot) return nextBoot === 'r' ? 'the old system' : `slot ${nextBoot}`
-  return `slot ${nextBoot}: ${trial.version} on trial`
+  return records?.rejected.some(({ digest }) => digest === image.digest) ? 'rejected' : 'unbootable'
 }

@@ -2,6 +2,7 @@ import { PineError } from '../core/error.ts'
 import type { Region } from '../core/region.ts'
 import type { BootState } from '../model/boot-state.ts'
 import { isBootstateArea } from './bootstate-area.ts'
+import { chooseCopy } from './env-block.ts'
 import { readBootState, writeBootState } from './grub-state.ts'
 
 /** A boot loader whose boot state we read and write. Facts in, facts out: policy is in src/model and src/plan. */
@@ -11,6 +12,8 @@ export interface BootBackend {
   detect(bootstate: Region): Promise<boolean>
   /** Throws `BOOT_STATE_INVALID`. */
   read(bootstate: Region): Promise<BootState>
+  /** What the loader itself will find: another copy than `read` takes where the disk lost a write. Throws `BOOT_STATE_INVALID`. */
+  readAsLoader(bootstate: Region): Promise<BootState | undefined>
   /** Arms, disarms, confirms or rejects, in one atomic write; returns what it wrote. Throws `BUSY`. */
   change(bootstate: Region, transition: (state: BootState) => BootState): Promise<BootState>
 }
@@ -19,6 +22,7 @@ const grub: BootBackend = {
   name: 'grub',
   detect: isBootstateArea,
   read: async (bootstate) => (await readBootState(bootstate)).state,
+  readAsLoader: async (bootstate) => chooseCopy((await readBootState(bootstate)).copies),
   change: async (bootstate, transition) => {
     const { state } = await readBootState(bootstate)
     const next = transition(state)

@@ -1,8 +1,11 @@
+import * as v from 'valibot'
 import { digestOf } from '../core/digest.ts'
+import { parseJson } from '../core/json.ts'
 import { AREA } from './bootstate-area.ts'
 
 /** What happened, as words and short texts, such as `{ at: '2025-01-31T12:00:00.000Z', event: 'done' }`. */
 export type LogEvent = Readonly<Record<string, string>>
+const Event = v.record(v.string(), v.string())
 
 export interface LogLine {
   /** Grows by one with every line. */
@@ -54,7 +57,9 @@ export function encodeLogLine({ sequence, event }: LogLine): Buffer {
 function decodeLogLine(bytes: Uint8Array): LogLine | undefined {
   const [, number = '', sum, json = ''] = LINE.exec(Buffer.from(bytes).toString()) ?? []
   if (sum === undefined || checksum(`${number} ${json}`) !== sum) return undefined
-  return { sequence: Number(number), event: JSON.parse(json) as LogEvent } // the checksum says that we wrote it
+  // Eight digits of a checksum say that most likely we wrote it, and nothing of the texts in it.
+  const event = v.safeParse(Event, parseJson(json))
+  return event.success ? { sequence: Number(number), event: event.output } : undefined
 }
 
 /** All readable lines of a whole log, oldest first. Torn lines and lines never written are left out. */

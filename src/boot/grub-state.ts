@@ -12,10 +12,24 @@ export interface ReadBootState {
   copies: EnvCopies
 }
 
+const PAGE_BYTES = 4096
+
+/**
+ * One member. Zeros stand for what cannot be read, and no copy, record or line is made of zeros: there is another copy, and
+ * a disk mends a bad sector when it is written.
+ */
 async function readArea(bootstate: Region, name: AreaName): Promise<Buffer> {
   const { offset, bytes } = AREA[name]
   const content = Buffer.alloc(bytes)
-  await bootstate.read(content, offset)
+  for (let at = 0; at < bytes; at += PAGE_BYTES) {
+    const page = content.subarray(at, at + PAGE_BYTES)
+    try {
+      await bootstate.read(page, offset + at)
+    } catch (error) {
+      if (!(error instanceof PineError) || error.code !== 'IO_FAILED') throw error
+      page.fill(0)
+    }
+  }
   return content
 }
 
@@ -38,6 +52,13 @@ export async function readBootState(bootstate: Region): Promise<ReadBootState> {
   )
 }
 
+const COPIES = ['env0', 'env1'] as const
+
+async function writeCopy(bootstate: Region, name: keyof EnvCopies, block: Uint8Array): Promise<void> {
+  await bootstate.write(block, AREA[name].offset)
+  await bootstate.flush()
+}
+
 /**
  * Writes both copies, one after the other, and reads them back. Throws `BUSY` where the state is not the one that `next`
  * was made from, `BOOT_STATE_INVALID` where there is none.
@@ -47,23 +68,23 @@ export async function writeBootState(
   next: BootState,
   expectSequence: number,
 ): Promise<void> {
-  const { state } = await readBootState(bootstate)
+  const { state, copies } = await readBootState(bootstate)
   if (state.sequence !== expectSequence) {
     throw new PineError('BUSY', `the boot state has sequence ${state.sequence}, expected ${expectSequence}`, {
       hint: 'another pine-update changed it meanwhile; run the command again',
     })
   }
   if (next.sequence <= expectSequence) throw new Error(`sequence ${next.sequence} does not grow`)
+  // A copy that an earlier power cut left behind, or torn, is mended first: below, the other one has to hold what counts.
+  for (const name of COPIES)
+    if (copies[name]?.sequence !== state.sequence) await writeCopy(bootstate, name, encodeEnvBlock(state))
   const block = encodeEnvBlock(next)
   // Atomic: all that differs is within one sector, and a sector is old or new. Should a disk tear it nevertheless, its
   // pine_seq and pine_end differ and the other copy counts. A cut before env0 is there leaves the old state, a cut after
   // it the new one: the loader prefers env0, user space the higher sequence.
-  for (const { offset } of [AREA.env0, AREA.env1]) {
-    await bootstate.write(block, offset)
-    await bootstate.flush()
-  }
+  for (const name of COPIES) await writeCopy(bootstate, name, block)
   await bootstate.dropCache()
-  for (const name of ['env0', 'env1'] as const) {
+  for (const name of COPIES) {
     if (block.equals(await readArea(bootstate, name))) continue
     throw new PineError(
       'IO_FAILED',
@@ -108,9 +129,20 @@ export async function readLog(bootstate: Region): Promise<LogLine[]> {
   return decodeLog(await readArea(bootstate, 'log'))
 }
 
-/** Adds a line over the oldest one. A line is cut where it does not fit; a power cut loses at most this line. */
-export async function appendLog(bootstate: Region, event: LogEvent): Promise<void> {
-  const sequence = ((await readLog(bootstate)).at(-1)?.sequence ?? 0) + 1
-  await bootstate.write(encodeLogLine({ sequence, event }), AREA.log.offset + logLineOffset(sequence))
-  await bootstate.flush()
+export interface EventLog {
+  /** Adds a line over the oldest one. A line is cut where it does not fit; a power cut loses at most this line. */
+  append(event: LogEvent): Promise<void>
+}
+
+/** Reads the log once, to find its end; a line then costs one write. For whoever has the lock. */
+export async function openLog(bootstate: Region): Promise<EventLog> {
+  let sequence = (await readLog(bootstate)).at(-1)?.sequence ?? 0
+  return {
+    async append(event) {
+      // Also where the write fails: what it left behind spoils no other line.
+      sequence += 1
+      await bootstate.write(encodeLogLine({ sequence, event }), AREA.log.offset + logLineOffset(sequence))
+      await bootstate.flush()
+    },
+  }
 }

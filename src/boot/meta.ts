@@ -1,4 +1,5 @@
 import { digestOf } from '../core/digest.ts'
+import { parseJson } from '../core/json.ts'
 import { AREA } from './bootstate-area.ts'
 
 /** One decoded copy of the records. */
@@ -38,5 +39,6 @@ export function decodeMeta(bytes: Uint8Array): Meta | undefined {
   const [header, sequence = '', length = '', digest] = match
   const json = bytes.subarray(header.length, header.length + Number(length))
   if (json.length !== Number(length) || digestFor(sequence, json) !== digest) return undefined
-  return { sequence: Number(sequence), value: JSON.parse(Buffer.from(json).toString()) }
+  const value = parseJson(Buffer.from(json).toString())
+  return value === undefined ? undefined : { sequence: Number(sequence), value }
 }

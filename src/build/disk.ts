@@ -1,5 +1,4 @@
 import { formatBootstate } from '../boot/bootstate-area.ts'
-import { embedCore, makeCoreImage } from '../boot/grub-core.ts'
 import { renderGrubCfg } from '../boot/grub-script.ts'
 import { writeMeta } from '../boot/grub-state.ts'
 import { PineError } from '../core/error.ts'
@@ -12,8 +11,9 @@ import type { Host } from '../host/host.ts'
 import { nativeHashing } from '../host/native.ts'
 import { readTable, writeTable } from '../host/sfdisk.ts'
 import { initialBootState } from '../model/boot-state.ts'
-import { type Layout, parseLayout, ROLES, type Role } from '../model/layout.ts'
+import { type Layout, type Partition, parseLayout, type Role } from '../model/layout.ts'
 import { emptyRecords, type ImageRecord } from '../model/records.ts'
+import { makeLoader } from './disk-loader.ts'
 import { detectFileSystem, requireBootable } from './file-system.ts'
 
 export interface DiskRequest {
@@ -30,7 +30,8 @@ export interface DiskRequest {
   append: string
 }
 
-const SECTOR_BYTES = 512
+/** The boot sector up to the disk's signature and the partition table of the MBR. */
+const BOOT_CODE_BYTES = 440
 
 /** The layout on a disk of that size, tried out on a file that takes no space. Touches nothing else. */
 export async function planLayout(host: Host, request: DiskRequest): Promise<Layout> {
@@ -70,17 +71,18 @@ async function tableOn(host: Host, path: string, request: DiskRequest): Promise<
 
 /** What `buildDisk` will do, for a person. */
 export function describeDisk(layout: Layout, request: DiskRequest): string {
-  const rows = ROLES.map((role) => {
-    const { number, offset, bytes } = layout.partitions[role]
+  const partitions = Object.values(layout.partitions).sort((one, other) => one.offset - other.offset)
+  const rows = partitions.map(({ role, number, offset, bytes }) => {
     const columns = [`  ${number}`, role.padEnd(10), formatBytes(bytes).padStart(9)]
     return `${columns.join('  ')}  at ${formatBytes(offset).padStart(9)}  ${contentOf(role, request)}`
   })
   return [`${request.target}, ${formatBytes(request.diskBytes)}:`, ...rows].join('\n')
 }
 
-function contentOf(role: Role, request: DiskRequest): string {
-  const contents: Record<Role, string> = {
-    'bios-boot': 'the loader (GRUB)',
+function contentOf(role: Partition['role'], request: DiskRequest): string {
+  const contents: Record<Partition['role'], string> = {
+    'bios-boot': 'the loader (GRUB) for BIOS',
+    esp: 'the loader (GRUB) for UEFI',
     bootstate: 'what boots, and pine-update\u2019s records',
     swap: 'swap',
     'rootfs-a': `${request.version} from ${request.image}`,
@@ -92,30 +94,46 @@ function contentOf(role: Role, request: DiskRequest): string {
 
 /**
  * Puts layout, loader, image and an empty state partition on the target, and returns the layout as it is there.
- * Everything on it is lost; what `planLayout` refuses is refused before. The boot sector comes last: a disk that was
- * cut off in the middle does not boot something half written.
+ * Everything on it is lost; what `planLayout` refuses is refused before. What firmware looks for comes last: a disk that
+ * was cut off in the middle does not boot something half written.
  */
 export async function buildDisk(host: Host, request: DiskRequest, onProgress: OnProgress): Promise<Layout> {
-  await planLayout(host, request)
-  const loader = await makeCoreImage(host)
+  // Made here only to see that it can be: nothing is lost yet, and the table on the target may differ by its alignment.
+  await makeLoader(host, await planLayout(host, request))
+  await clearTable(host, request.target)
   const layout = await tableOn(host, request.target, request)
+  const loader = await makeLoader(host, layout)
   const disk = await host.openRegion(request.target, { writable: true })
   try {
-    await disk.write(Buffer.alloc(440), 0)
+    // What the disk held before may start there: the boot code in any case, and a file system where the new one will be.
+    await disk.write(Buffer.alloc(BOOT_CODE_BYTES), 0)
+    for (const { bytes, offset } of loader.first) await disk.write(Buffer.alloc(bytes.length), offset)
     const record = await copyImage(host, { disk, layout, request }, onProgress)
     await writeBootstate(host, { layout, request }, record)
     await makeSwap(host, disk, layout)
     await makeState(host, layout, request.target)
-    const { offset, bytes } = layout.partitions['bios-boot']
-    const placed = embedCore(loader, { coreLba: offset / SECTOR_BYTES, availableBytes: bytes })
-    await disk.write(placed.core, offset)
+    for (const { bytes, offset } of loader.body) await disk.write(bytes, offset)
     await disk.flush()
-    await disk.write(placed.bootCode, 0)
+    for (const { bytes, offset } of loader.first) await disk.write(bytes, offset)
     await disk.flush()
   } finally {
     await disk.close()
   }
   return layout
+}
+
+/** A GPT and its copy, also with sectors of 4096 bytes. UEFI 2.10 §5.3.1 */
+const TABLE_BYTES = 256 * 1024
+
+/** Where there is no room, or the disk fails, it is told here: sfdisk would print no reason. */
+async function clearTable(host: Host, path: string): Promise<void> {
+  const disk = await host.openRegion(path, { writable: true })
+  try {
+    for (const at of [0, disk.bytes - TABLE_BYTES]) await disk.write(Buffer.alloc(TABLE_BYTES), at)
+    await disk.flush()
+  } finally {
+    await disk.close()
+  }
 }
 
 interface Work {
@@ -165,7 +183,9 @@ async function writeBootstate(
     await region.write(formatBootstate({ state: initialBootState('a'), grubCfg }), 0)
     const records = emptyRecords(request.compatible)
     const floors = { epochFloor: request.epoch, versionFloor: request.version }
-    await writeMeta(region, { ...records, ...floors, slots: { ...records.slots, a } })
+    // Twice: from the first day a bad sector leaves one of the two copies.
+    for (let copies = 0; copies < 2; copies++)
+      await writeMeta(region, { ...records, ...floors, slots: { ...records.slots, a } })
   } finally {
     await region.close()
   }

@@ -4,6 +4,7 @@ import { withTempDir } from '../host/files.ts'
 import type { Host } from '../host/host.ts'
 import { fixTimes } from './ext4-times.ts'
 import { requireSecretsKept } from './secrets.ts'
+import { makeWhole } from './whole-file.ts'
 
 /** File systems that an image can have. */
 export const IMAGE_KINDS = ['squashfs', 'erofs', 'ext4'] as const
@@ -26,8 +27,15 @@ const HOUR_MS = 3_600_000
 /** Fixed, so that the same tree gives the same bytes; a slot is found by its PARTUUID, never by this. */
 const FS_UUID = '70696e65-2d75-7064-6174-650000000001'
 
-/** Makes a read-only image of a tree: the same tree gives the same bytes. Throws `TREE_INVALID`, `TOOL_*`. */
+/**
+ * Makes a read-only image of a tree: the same tree gives the same bytes. The file appears whole or not at all.
+ * Throws `TREE_INVALID`, `TOOL_*`.
+ */
 export async function buildImage(host: Host, request: ImageRequest): Promise<void> {
+  await makeWhole(host, request.out, (out) => buildAt(host, { ...request, out }))
+}
+
+async function buildAt(host: Host, request: ImageRequest): Promise<void> {
   const kind = await host.kindOf(request.from)
   if (kind === undefined) throw new PineError('FILE_NOT_FOUND', `there is no ${request.from}`)
   if (kind === 'folder') return makeImage(host, request.from, request)
@@ -114,7 +122,6 @@ async function makeExt4(host: Host, tree: string, request: ImageRequest): Promis
   const bytes = Math.ceil(Number.parseInt(used, 10) * 1.2) + inodes * 4096 + 32 * 1024 * 1024
   const shape = ['-q', '-F', '-b', '4096', '-m', '0', '-I', '256', '-N', String(inodes), '-U', FS_UUID]
   const extended = `hash_seed=${FS_UUID},lazy_itable_init=0,nodiscard`
-  await host.removeFile(request.out)
   const target = ['-d', tree, request.out, `${Math.ceil(bytes / 1024)}k`]
   await host.exec('mke2fs', [...shape, '-E', extended, '-O', EXT4_FEATURES, ...target], options)
   await fixTimes(host, request.out, request.epochSeconds)

@@ -11,6 +11,9 @@ export interface PrepareOptions {
   cliBundleDir: string
 }
 
+/** Files and folders of dist/ that a server needs; the programs of the tests lie there too. */
+export const AGENT = ['pine-update.cjs', 'native', 'blake3_js_bg.wasm', 'system', 'layouts'] as const
+
 const LIB = 'usr/lib/pine-update'
 const INITRAMFS = 'usr/share/initramfs-tools'
 const UNITS = 'usr/lib/systemd/system'
@@ -36,6 +39,9 @@ const WANTED = [
   ['local-fs.target', 'tmp.mount'],
 ] as const
 
+/** systemd makes these for the esp of a disk that BIOS started. It would mount it at /efi, and / is read-only: they fail. */
+const NOT_WANTED = ['efi.automount', 'efi.mount'] as const
+
 /** What `prepareTree` would do, for a person. Throws what it throws for a tree that cannot be used. */
 export async function describePrepare(host: Host, tree: string): Promise<string[]> {
   const kernel = await requireTree(host, tree)
@@ -43,6 +49,7 @@ export async function describePrepare(host: Host, tree: string): Promise<string[
     `copy the agent to /${LIB}`,
     ...FILES.map(([, to]) => `write /${to}`),
     ...WANTED.map(([target, unit]) => `start ${unit} with ${target}`),
+    ...NOT_WANTED.map((unit) => `never start ${unit}`),
     `link /boot/vmlinuz and /boot/initrd.img to kernel ${kernel}`,
     'remove host keys, machine-id, logs, package lists and caches',
     `make /boot/initrd.img-${kernel} anew`,
@@ -66,15 +73,14 @@ export async function prepareTree(host: Host, tree: string, options: PrepareOpti
 }
 
 async function installAgent(host: Host, tree: string, cliBundleDir: string): Promise<void> {
-  const names = (await host.listFolder(cliBundleDir)).filter((name) => name !== 'demo.cjs')
-  if (!names.includes('pine-update.cjs')) {
+  if ((await host.kindOf(join(cliBundleDir, 'pine-update.cjs'))) === undefined) {
     throw new PineError('FILE_NOT_FOUND', `there is no pine-update.cjs in ${cliBundleDir}`, {
       hint: 'run "npm run build" first',
     })
   }
   const target = join(tree, LIB)
   await host.exec('mkdir', ['-p', target])
-  const from = names.map((name) => join(cliBundleDir, name))
+  const from = AGENT.map((name) => join(cliBundleDir, name))
   await host.exec('cp', ['--recursive', '--no-preserve=ownership', '--target-directory', target, ...from])
 }
 
@@ -94,6 +100,9 @@ async function installIntegration(host: Host, tree: string, systemDir: string): 
     const wants = join(tree, UNITS, `${target}.wants`)
     await host.exec('mkdir', ['-p', wants])
     await host.exec('ln', ['--symbolic', '--force', '--no-dereference', `../${unit}`, join(wants, unit)])
+  }
+  for (const unit of NOT_WANTED) {
+    await host.exec('ln', ['--symbolic', '--force', '--no-dereference', '/dev/null', join(tree, UNITS, unit)])
   }
 }
 

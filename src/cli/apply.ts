@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { openBundle } from '../bundle/reader.ts'
-import type { ByteSource } from '../core/region.ts'
+import { beGentle } from '../host/gentle.ts'
 import { keepHeapSmall } from '../host/memory.ts'
 import { MAX_TRIES } from '../model/boot-state.ts'
 import { describePlan, describeStep } from '../plan/describe.ts'
@@ -9,16 +9,22 @@ import { type ApplyRequest, admitBundle, type ReadyBundle } from '../run/admit.t
 import { applyBundle } from '../run/apply.ts'
 import { type Machine, withMachine } from '../run/machine.ts'
 import { readSettings } from '../run/settings.ts'
-import { type Io, printResult } from './io.ts'
+import { interruptible } from './interruption.ts'
+import { type Io, noticeOn, printResult } from './io.ts'
 import { dryRunOption, examples, machineOptions, wholeNumber } from './options.ts'
 import { createProgress } from './progress.ts'
+import { BUNDLE_ARGUMENT, openSource, type SourceOptions, sourceOptions } from './source.ts'
 
-interface ApplyOptions {
+/** What the kernel may hold back at once, so that others wait for the disk for a moment only. */
+const GENTLE_UNFLUSHED_BYTES = 4 * 1024 * 1024
+
+interface ApplyOptions extends SourceOptions {
   disk?: string
   config?: string
   keyring?: string
   tries?: number
   reboot?: boolean
+  nice?: boolean
   allowDowngrade?: boolean
   allowExpired?: boolean
   forceRejected?: boolean
@@ -27,12 +33,13 @@ interface ApplyOptions {
 }
 
 export function applyCommand(io: Io): Command {
-  const command = machineOptions(new Command('apply'))
+  const command = sourceOptions(machineOptions(new Command('apply')))
     .description('Apply a bundle to the slot that does not run, and make it boot next.')
-    .argument('<bundle>', 'a file, or - for standard input')
+    .argument('<bundle>', BUNDLE_ARGUMENT)
     .option('--keyring <path>', 'trusted keys (default: the configured folder)')
     .option('--tries <n>', 'boots the release has to prove itself', wholeNumber('--tries', 1, MAX_TRIES))
     .option('--reboot', 'restart when the release is in place')
+    .option('--nice', 'leave disk and processor to the services of this server first')
     .option('--allow-downgrade', 'accept an older version or epoch')
     .option('--allow-expired', 'accept a bundle or key list past its date: this clock is wrong')
     .option('--force-rejected', 'accept a release that was rejected here before')
@@ -41,6 +48,7 @@ export function applyCommand(io: Io): Command {
   return examples(command, [
     'apply web-2.0.bundle --reboot',
     'apply web-2.0.bundle --dry-run',
+    'apply https://updates.example.org/web-2.0.bundle --nice --limit-rate 2M',
     'apply - --disk web.img --config ci.toml < web-2.0.bundle',
   ])
 }
@@ -57,40 +65,47 @@ async function runApply(io: Io, path: string, options: ApplyOptions): Promise<vo
     allowExpired: options.allowExpired ?? false,
     forceRejected: options.forceRejected ?? false,
   }
-  const source: ByteSource = path === '-' ? io.stdin : io.host.readSource(path)
-  await withMachine(io.host, { disk: options.disk, writable: options.dryRun !== true }, async (machine) => {
-    const opened = await openBundle(source)
-    try {
-      const ready = await admitBundle(machine, opened, request)
-      if (ready.plan === undefined) return printUnchanged(io, ready, options)
-      if (options.dryRun === true) return printPlan(io, { ...ready, plan: ready.plan }, options)
-      await applyWithProgress(io, machine, { ...ready, plan: ready.plan })
-      printApplied(io, ready, options)
-    } finally {
-      await opened.close()
-    }
-  })
+  if (options.nice === true) for (const problem of await beGentle(io.host)) noticeOn(io)(problem)
+  const how = { disk: options.disk, writable: options.dryRun !== true, notice: noticeOn(io) }
+  await withMachine(io.host, how, (machine) =>
+    // Stop between two chunks: what is written stays right, and the slot is not armed.
+    interruptible(async (signal) => {
+      const source = openSource(io, path, { ...options, download: settings.download, signal })
+      const opened = await openBundle(source)
+      try {
+        const ready = await admitBundle(machine, opened, request)
+        if (ready.plan === undefined) return printUnchanged(io, ready, options)
+        if (options.dryRun === true) return printPlan(io, { ...ready, plan: ready.plan }, options)
+        await applyWithProgress(io, { machine, signal, options }, { ...ready, plan: ready.plan })
+        printApplied(io, ready, options)
+      } finally {
+        await opened.close()
+      }
+    }),
+  )
+}
+
+interface Work {
+  machine: Machine
+  signal: AbortSignal
+  options: ApplyOptions
 }
 
 async function applyWithProgress(
   io: Io,
-  machine: Machine,
+  { machine, signal, options }: Work,
   ready: ReadyBundle & { plan: Plan },
 ): Promise<void> {
   const progress = createProgress(io)
-  const interrupted = new AbortController()
-  const interrupt = (): void => interrupted.abort()
-  // Stop between two chunks: what is written stays right, and the slot is not armed.
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
   try {
     await applyBundle(machine, ready, {
-      signal: interrupted.signal,
+      signal,
+      ...(options.nice === true && { unflushedBytes: GENTLE_UNFLUSHED_BYTES }),
       onBase: (done, total) => progress.update('check the base', done, total),
       onStep: (step, done, total) => progress.update(describeStep(step), done, total),
     })
   } finally {
     progress.end()
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt)
   }
 }
 

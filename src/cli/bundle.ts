@@ -25,6 +25,7 @@ import {
   wholeNumber,
 } from './options.ts'
 import { createProgress } from './progress.ts'
+import { BUNDLE_ARGUMENT, openSource, type SourceOptions, sourceOptions } from './source.ts'
 
 export function bundleCommand(io: Io): Command {
   return new Command('bundle')
@@ -123,19 +124,19 @@ async function runCreate(io: Io, options: CreateOptions): Promise<void> {
   printResult(io, { json, text: text.join('\n') }, options)
 }
 
-interface ReadOptions {
+interface ReadOptions extends SourceOptions {
   keyring?: string
   config?: string
   json?: boolean
 }
 
 function inspectCommand(io: Io): Command {
-  const command = new Command('inspect')
+  const command = sourceOptions(new Command('inspect'))
     .description('Show what a bundle says of itself. Checks no signature: for that there is "bundle verify".')
-    .argument('<bundle>', 'a file, or - for standard input')
+    .argument('<bundle>', BUNDLE_ARGUMENT)
     .addOption(jsonOption())
     .action((path: string, options: ReadOptions) =>
-      withBundle(io, path, async (opened) => {
+      withBundle(io, { path, options }, async (opened) => {
         const manifest = decodeManifest(opened.manifestBytes)
         const signedBy = opened.signatures.map((signature) => signature.keyId)
         const json = { ...documentOf(manifest), signedBy, verified: false }
@@ -147,14 +148,14 @@ function inspectCommand(io: Io): Command {
 }
 
 function verifyCommand(io: Io): Command {
-  const command = new Command('verify')
+  const command = sourceOptions(new Command('verify'))
     .description('Check the signatures and every byte of a bundle.')
-    .argument('<bundle>', 'a file, or - for standard input')
+    .argument('<bundle>', BUNDLE_ARGUMENT)
     .option('--keyring <path>', 'trusted keys (default: the configured folder)')
     .option('--config <file>', 'configuration (default: /etc/pine-update/config.toml)')
     .addOption(jsonOption())
     .action((path: string, options: ReadOptions) =>
-      withBundle(io, path, (opened) => runVerify(io, opened, options)),
+      withBundle(io, { path, options }, (opened) => runVerify(io, opened, options)),
     )
   return examples(command, ['bundle verify web-2.0.bundle --keyring ~/keys/ci.pub'])
 }
@@ -181,8 +182,17 @@ async function runVerify(io: Io, opened: OpenedBundle, options: ReadOptions): Pr
   printResult(io, { json, text: `${describe(manifest)}\nverified    signatures and every segment` }, options)
 }
 
-async function withBundle(io: Io, path: string, use: (opened: OpenedBundle) => Promise<void>): Promise<void> {
-  const opened = await openBundle(path === '-' ? io.stdin : io.host.readSource(path))
+interface Reading {
+  path: string
+  options: ReadOptions
+}
+
+async function withBundle(
+  io: Io,
+  { path, options }: Reading,
+  use: (opened: OpenedBundle) => Promise<void>,
+): Promise<void> {
+  const opened = await openBundle(openSource(io, path, options))
   try {
     await use(opened)
   } finally {

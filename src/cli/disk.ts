@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { buildDisk, type DiskRequest, describeDisk, planLayout } from '../build/disk.ts'
+import { makeWhole } from '../build/whole-file.ts'
 import { PineError } from '../core/error.ts'
 import type { Layout } from '../model/layout.ts'
 import { type Io, printResult } from './io.ts'
@@ -68,12 +69,15 @@ function buildCommand(io: Io): Command {
 }
 
 async function runBuild(io: Io, options: ContentOptions & { out: string; size: number }): Promise<void> {
-  const request = { ...(await diskRequest(io, options, options.out)), diskBytes: options.size }
+  const { out, size } = options
+  const request = { ...(await diskRequest(io, options, out)), diskBytes: size }
   if (options.dryRun === true) return printDryRun(io, request, options)
-  await io.host.createSparse(options.out, options.size)
-  const layout = await writeContent(io, request).catch(async (error: unknown) => {
-    await io.host.removeFile(options.out)
-    throw error
+  if ((await io.host.kindOf(out)) !== undefined) {
+    throw new PineError('FILE_EXISTS', `${out} is there already`, { hint: 'remove it, or give another name' })
+  }
+  const layout = await makeWhole(io.host, out, async (target) => {
+    await io.host.createSparse(target, size)
+    return writeContent(io, { ...request, target })
   })
   printResult(io, { json: { out: options.out, layout }, text: describeDisk(layout, request) }, options)
 }

@@ -3,9 +3,10 @@ import { checkHealth, type HealthReport } from '../agent/health.ts'
 import { ERROR_CODES } from '../core/error.ts'
 import { planVerdict } from '../plan/verdict.ts'
 import { executePlan } from '../run/execute.ts'
+import { noteBoot } from '../run/journal.ts'
 import { observe, withMachine } from '../run/machine.ts'
 import { readSettings } from '../run/settings.ts'
-import { type Io, printResult } from './io.ts'
+import { type Io, noticeOn, printResult } from './io.ts'
 import { examples, machineOptions } from './options.ts'
 
 interface HealthOptions {
@@ -35,11 +36,17 @@ async function runHealth(io: Io, options: HealthOptions, setExitCode: (code: num
 async function actOn(io: Io, report: HealthReport, { disk }: HealthOptions): Promise<string> {
   // Before anything that may wait or fail: a healthy boot must not be cut short because another command is at work.
   if (report.healthy && disk === undefined) await io.host.stopWatchdog()
-  return withMachine(io.host, { disk, writable: true, patient: true }, async (machine) => {
-    const plan = planVerdict(await observe(machine), report, io.host.now())
-    await executePlan(plan, { machine, onStep: () => undefined })
-    return plan.outcome
-  })
+  return withMachine(
+    io.host,
+    { disk, writable: true, patient: true, notice: noticeOn(io) },
+    async (machine) => {
+      const facts = await observe(machine)
+      await noteBoot(machine, facts, report)
+      const plan = planVerdict(facts, report, io.host.now())
+      await executePlan(plan, { machine, onStep: () => undefined })
+      return plan.outcome
+    },
+  )
 }
 
 function describeCheck({ name, healthy, reason, durationMs }: HealthReport['checks'][number]): string {

@@ -1,7 +1,9 @@
 import { Command } from 'commander'
+import { EFI_PROGRAM } from '../boot/grub-efi-partition.ts'
 import { describeDisk } from '../build/disk.ts'
 import { PineError } from '../core/error.ts'
 import { usesOf } from '../host/in-use.ts'
+import type { Layout } from '../model/layout.ts'
 import { type ContentOptions, contentOptions, diskRequest, printDryRun, writeContent } from './disk.ts'
 import { type Io, printResult } from './io.ts'
 import { examples } from './options.ts'
@@ -36,7 +38,18 @@ async function runInstall(io: Io, options: InstallOptions): Promise<void> {
     })
   }
   const layout = await writeContent(io, request)
-  printResult(io, { json: { disk: options.disk, layout }, text: describeDisk(layout, request) }, options)
+  const text = [describeDisk(layout, request), ...firmwareAdvice(layout, options.disk)].join('\n')
+  printResult(io, { json: { disk: options.disk, layout }, text }, options)
+}
+
+/** The firmware's own list of what to start is in the machine, not on the disk, which may be for another machine. */
+function firmwareAdvice({ partitions: { esp } }: Layout, disk: string): string[] {
+  if (esp === undefined) return []
+  const loader = `'\\${EFI_PROGRAM.replaceAll('/', '\\')}'`
+  return [
+    'UEFI firmware finds the loader by itself. To put it first in the list of this machine:',
+    `  efibootmgr --create --disk ${disk} --part ${esp.number} --label pine-update --loader ${loader}`,
+  ]
 }
 
 async function idleDiskBytes(io: Io, disk: string): Promise<number> {

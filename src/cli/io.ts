@@ -19,3 +19,8 @@ export interface Result {
 export function printResult(io: Io, result: Result, options: { json?: boolean | undefined }): void {
   io.stdout(options.json === true ? `${JSON.stringify(result.json, null, 2)}\n` : `${result.text}\n`)
 }
+
+/** Tells a person what did not stop a command. */
+export function noticeOn(io: Io): (text: string) => void {
+  return (text) => io.stderr(`pine-update: ${text}\n`)
+}

@@ -43,7 +43,11 @@ async function runGenerate(io: Io, { out, comment, ...options }: GenerateOptions
   }
   const { publicKey, privatePem } = generateKey(comment)
   await io.host.replaceFile(secret, privatePem, 0o600)
-  await io.host.replaceFile(open, formatPublicKey(publicKey))
+  await io.host.replaceFile(open, formatPublicKey(publicKey)).catch(async (error: unknown) => {
+    // Nobody has the public half, so nobody will miss it; and it would be in the way of the next try.
+    await io.host.removeFile(secret)
+    throw error
+  })
   const text = `key ${publicKey.id}: ${secret} signs, ${open} goes into the keyring of the hosts`
   printResult(io, { json: { id: publicKey.id, secret, public: open }, text }, options)
 }

@@ -10,7 +10,7 @@ import { appendList, signLast } from '../trust/key-chain.ts'
 import { followKeyLists, trustList } from '../trust/key-list.ts'
 import { attachCommand, digestCommand, SIGNABLE_KEYS } from './external-signing.ts'
 import { readKeyChain, readPublicKeys, readSecretKeys } from './files.ts'
-import { type Io, printResult } from './io.ts'
+import { type Io, noticeOn, printResult } from './io.ts'
 import {
   appendText,
   dryRunOption,
@@ -155,7 +155,8 @@ async function runTrust(io: Io, path: string, options: TrustOptions): Promise<vo
   const settings = await readSettings(io.host, options.config)
   const lists = await readKeyChain(io, path)
   const dryRun = options.dryRun === true
-  await withMachine(io.host, { disk: options.disk, writable: !dryRun }, async (machine) => {
+  const how = { disk: options.disk, writable: !dryRun, notice: noticeOn(io) }
+  await withMachine(io.host, how, async (machine) => {
     const { records } = await observe(machine)
     const { keyring, threshold } = settings
     const now = await readTrustedKeys(io.host, { path: keyring, threshold, stored: records.keys })

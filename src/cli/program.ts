@@ -2,13 +2,14 @@ import { Command, CommanderError } from 'commander'
 import { applyCommand } from './apply.ts'
 import { bundleCommand } from './bundle.ts'
 import { diskCommand } from './disk.ts'
-import { reportError } from './errors.ts'
+import { reportError, reportUsage } from './errors.ts'
 import { healthCommand } from './health.ts'
 import { imageCommand } from './image.ts'
 import { installCommand } from './install.ts'
 import type { Io } from './io.ts'
 import { keyCommand } from './key.ts'
 import { keysCommand } from './keys.ts'
+import { logCommand } from './log.ts'
 import { statusCommand } from './status.ts'
 import { confirmCommand, rejectCommand, rollbackCommand } from './verdict.ts'
 
@@ -34,8 +35,9 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     await program.parseAsync(argv, { from: 'user' })
     return exitCode
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
-    return reportError(io, error, argv.includes('--json'))
+    const json = argv.includes('--json')
+    if (!(error instanceof CommanderError)) return reportError(io, error, json)
+    return error.exitCode === 0 ? 0 : reportUsage(io, error, json)
   }
 }
 
@@ -45,7 +47,8 @@ function createProgram(io: Io, setExitCode: (code: number) => void): Command {
     .version(typeof __PINE_VERSION__ === 'string' ? __PINE_VERSION__ : 'source')
     .addHelpText('after', EXIT_CODES)
   program.addCommand(applyCommand(io))
-  program.addCommand(statusCommand(io))
+  program.addCommand(statusCommand(io, setExitCode))
+  program.addCommand(logCommand(io))
   program.addCommand(healthCommand(io, setExitCode))
   for (const command of [confirmCommand(io), rejectCommand(io), rollbackCommand(io)])
     program.addCommand(command)

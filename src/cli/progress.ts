@@ -19,7 +19,7 @@ export function createProgress(io: Io): Progress {
 
 function terminalProgress(io: Io): Progress {
   let current = ''
-  let drawnAt = 0
+  let drawnAt = Number.NEGATIVE_INFINITY
   const end = (): void => {
     if (current !== '') io.stderr('\n')
     current = ''
@@ -28,10 +28,10 @@ function terminalProgress(io: Io): Progress {
     update(label, done, total) {
       if (label !== current) {
         end()
-        drawnAt = 0
+        drawnAt = Number.NEGATIVE_INFINITY
       }
       current = label
-      const now = io.host.now().getTime()
+      const now = io.host.monotonicMs()
       if (now - drawnAt < REDRAW_MS && done !== total) return
       drawnAt = now
       io.stderr(`\r\u001b[K${line(label, done, total)}`)
@@ -52,7 +52,7 @@ function plainProgress(io: Io): Progress {
   let printedAt = 0
   return {
     update(label, done, total) {
-      const now = io.host.now().getTime()
+      const now = io.host.monotonicMs()
       if (label !== current) {
         io.stderr(`${label}\n`)
         current = label

@@ -8,7 +8,7 @@ import { planConfirm, planReject, planRollback } from '../plan/verdict.ts'
 import { executePlan } from '../run/execute.ts'
 import { observe, withMachine } from '../run/machine.ts'
 import { readSettings } from '../run/settings.ts'
-import { type Io, printResult } from './io.ts'
+import { type Io, noticeOn, printResult } from './io.ts'
 import { dryRunOption, examples, machineOptions, wholeNumber } from './options.ts'
 
 interface VerdictOptions {
@@ -70,7 +70,8 @@ async function runPlan(
   makePlan: (facts: Facts, settings: Settings) => Plan,
 ): Promise<void> {
   const settings = await readSettings(io.host, options.config)
-  await withMachine(io.host, { disk: options.disk, writable: options.dryRun !== true }, async (machine) => {
+  const how = { disk: options.disk, writable: options.dryRun !== true, notice: noticeOn(io) }
+  await withMachine(io.host, how, async (machine) => {
     const plan = makePlan(await observe(machine), settings)
     if (options.dryRun === true) {
       return printResult(io, { json: { dryRun: true, plan }, text: describePlan(plan) }, options)

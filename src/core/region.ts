@@ -18,6 +18,8 @@ export interface Region {
 export interface OpenRegion extends Region {
   /** Takes the advisory lock of the file or device, held until it is closed. False where another process has it. */
   tryLock(): boolean
+  /** What that lock is known by in `/proc/locks`; undefined where it cannot be told. */
+  lockId(): Promise<string | undefined>
   close(): Promise<void>
 }
 

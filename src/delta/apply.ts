@@ -28,9 +28,14 @@ export interface WriteImageOptions {
   /** The slot; may be longer than the image. */
   readonly target: Region
   readonly signal?: AbortSignal | undefined
+  /** How much may wait in memory for the disk, at most twice; default 32 MiB. */
+  readonly unflushedBytes?: number | undefined
   /** Bytes of the image that are in place. */
   readonly onProgress?: OnProgress | undefined
 }
+
+/** A power cut loses at most twice this much work, and the page cache of a small host stays its own. */
+const UNFLUSHED_BYTES = 32 * 1024 * 1024
 
 /** Version of the program's encoding, named in the manifest's codecs. */
 export const PROGRAM_CODEC = { name: 'pine-program', version: '1' } as const
@@ -45,7 +50,8 @@ export function supportedCodecs(codecs: Codecs): ReadonlyMap<string, () => strin
  * Puts the image into `target`, chunk by chunk: what is already right is left alone, what does not come out right is never
  * written; at the end all of it is flushed. Does not check signatures, and does not read back what it wrote.
  * Throws `IMAGE_TOO_BIG`, `BASE_MISMATCH` and, for a program that makes no sense, `BUNDLE_MALFORMED` before the first write;
- * later `BASE_MISMATCH`, `BUNDLE_CORRUPT` or `CODEC_MISMATCH` for a chunk that comes out wrong, and what the segments throw.
+ * later `BASE_MISMATCH`, `BUNDLE_CORRUPT` or `CODEC_MISMATCH` for a chunk that comes out wrong, `IO_FAILED` for a target that
+ * does not take a write or a base that cannot be read, what the segments throw, and the reason of `signal`.
  */
 export async function writeImage(options: WriteImageOptions): Promise<WriteResult> {
   const { manifest, variant, codecs, target, signal, onProgress } = options
@@ -63,8 +69,9 @@ export async function writeImage(options: WriteImageOptions): Promise<WriteResul
       image,
       target: place,
       hash: codecs.blake3,
-      right: await findRightChunks(place, image, codecs.blake3),
+      right: await findRightChunks(place, { image, hash: codecs.blake3, signal }),
       open: OPEN_CHUNKS,
+      unflushedBytes: options.unflushedBytes ?? UNFLUSHED_BYTES,
       wrong: (index) => wrongChunk(index, variant),
       onChunk: (bytes) => onProgress?.(bytes, image.bytes),
     })
@@ -83,6 +90,10 @@ export async function writeImage(options: WriteImageOptions): Promise<WriteResul
     })
     await data.end()
     return await chunks.end()
+  } catch (error) {
+    // The same interruption often cuts off what sends the bundle.
+    signal?.throwIfAborted()
+    throw error
   } finally {
     for (const unpacker of Object.values(unpackers)) unpacker.close()
     await segments.return?.()

@@ -1,20 +1,43 @@
 import { chunkRange, type ImageEntry } from '../bundle/manifest.ts'
 import { DIGEST_BYTES } from '../core/digest.ts'
+import { PineError } from '../core/error.ts'
 import type { Region } from '../core/region.ts'
 
 export type Hash = (bytes: Uint8Array) => Buffer
 
-/** Which chunks of the image the target holds already, one byte each. */
-export async function findRightChunks(target: Region, image: ImageEntry, hash: Hash): Promise<Uint8Array> {
+export interface FindOptions {
+  readonly image: ImageEntry
+  readonly hash: Hash
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Which chunks of the image the target holds already, one byte each. A chunk that cannot be read is not among them. */
+export async function findRightChunks(
+  target: Region,
+  { image, hash, signal }: FindOptions,
+): Promise<Uint8Array> {
   const right = new Uint8Array(image.chunks.length / DIGEST_BYTES)
   const buffer = Buffer.allocUnsafeSlow(Math.min(image.chunkBytes, image.bytes))
+  // After a write that failed, the kernel goes on showing what was to be written, as if the disk had it.
+  await target.dropCache()
   for (const index of right.keys()) {
+    signal?.throwIfAborted()
     const { offset, bytes } = chunkRange(image, index)
     const chunk = buffer.subarray(0, bytes)
-    await target.read(chunk, offset)
-    if (isChunk(image, index, hash(chunk))) right[index] = 1
+    if ((await isReadable(target, chunk, offset)) && isChunk(image, index, hash(chunk))) right[index] = 1
   }
   return right
+}
+
+/** False at a bad sector: it is written anyway, and a disk then puts a spare one in its place. */
+async function isReadable(target: Region, into: Uint8Array, position: number): Promise<boolean> {
+  try {
+    await target.read(into, position)
+    return true
+  } catch (error) {
+    if (error instanceof PineError && error.code === 'IO_FAILED') return false
+    throw error
+  }
 }
 
 function isChunk(image: ImageEntry, index: number, digest: Buffer): boolean {
@@ -46,13 +69,12 @@ export interface ChunkWriterOptions {
   readonly right: Uint8Array
   /** Chunks in memory. */
   readonly open: number
+  /** So much is written before it is flushed. */
+  readonly unflushedBytes: number
   /** What to throw for a chunk that came out wrong. */
   readonly wrong: (index: number) => Error
   readonly onChunk: (doneBytes: number) => void
 }
-
-/** A power cut loses at most twice this much work, and the page cache of a small host stays its own. */
-const CHECKPOINT_BYTES = 32 * 1024 * 1024
 
 interface OpenChunk {
   readonly index: number
@@ -161,7 +183,7 @@ function writeFullChunks({ image, target, ...options }: ChunkWriterOptions): Ful
     spare.push(Buffer.from(bytes.buffer))
     tally.writtenBytes += bytes.length
     dirtyBytes += bytes.length
-    if (dirtyBytes >= CHECKPOINT_BYTES) await checkpoint()
+    if (dirtyBytes >= options.unflushedBytes) await checkpoint()
     report()
   }
 

@@ -13,6 +13,8 @@ import { readVarints, unzigzag, type VarintReader } from './varint.ts'
 
 const MAX_BLOCKS = 2 ** 20
 const MAX_RUNS = 2 ** 16
+/** Of all blocks: a run of two bytes takes twenty times that in memory. */
+const MAX_ALL_RUNS = 2 ** 21
 const MAX_ENCODINGS = 64
 const MAX_PARAMS = 8
 const MAX_SHAPE_NUMBERS = 64
@@ -22,9 +24,11 @@ export function readProgram(bytes: Uint8Array): Program {
   const numbers = readVarints(bytes, 0, bytes.length)
   const encodings = readList(numbers, MAX_ENCODINGS, () => readEncoding(numbers))
   let expected = 0
+  let allRuns = 0
   const blocks = readList(numbers, MAX_BLOCKS, () => {
     const codec = readCodec(numbers)
     const runs = readList(numbers, MAX_RUNS, () => {
+      if (++allRuns > MAX_ALL_RUNS) throw malformed(`lists more than ${MAX_ALL_RUNS} runs`)
       const run = { from: expected + unzigzag(numbers.next()), bytes: numbers.next() }
       expected = run.from + run.bytes
       return run

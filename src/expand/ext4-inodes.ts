@@ -17,7 +17,8 @@ export async function inodePlaces(volume: Ext4Volume, number: number): Promise<P
   const inode = await readInode(volume, number)
   if ((inode.readUInt32LE(32) & FLAG_EXTENTS) === 0) return undefined
   const bytes = inode.readUInt32LE(4) + inode.readUInt32LE(108) * 2 ** 32
-  const extents = await readExtents(volume, inode.subarray(MAP_AT, MAP_AT + MAP_BYTES), MAX_DEPTH)
+  const root = inode.subarray(MAP_AT, MAP_AT + MAP_BYTES)
+  const extents = await readExtents({ volume, seen: new Set() }, root, MAX_DEPTH)
   return placesOf(extents, bytes, volume.blockBytes)
 }
 
@@ -35,7 +36,13 @@ interface Extent {
   readonly count: number
 }
 
-async function readExtents(volume: Ext4Volume, node: Buffer, maxDepth: number): Promise<Extent[]> {
+interface ExtentTree {
+  readonly volume: Ext4Volume
+  /** Blocks of the tree. One block many times in each of four levels would be millions of nodes. */
+  readonly seen: Set<number>
+}
+
+async function readExtents(tree: ExtentTree, node: Buffer, maxDepth: number): Promise<Extent[]> {
   const depth = node.readUInt16LE(6)
   if (node.readUInt16LE(0) !== EXTENT_MAGIC || depth > maxDepth)
     throw broken('an extent tree has no node here')
@@ -46,8 +53,11 @@ async function readExtents(volume: Ext4Volume, node: Buffer, maxDepth: number): 
   const extents: Extent[] = []
   for (const entry of entries) {
     const block = entry.readUInt32LE(4) + entry.readUInt16LE(8) * 2 ** 32
-    const child = await volume.reader.at(block * volume.blockBytes, volume.blockBytes)
-    for (const extent of await readExtents(volume, child, depth - 1)) extents.push(extent)
+    if (tree.seen.has(block)) throw broken('an extent tree has a block twice')
+    tree.seen.add(block)
+    const { reader, blockBytes } = tree.volume
+    const child = await reader.at(block * blockBytes, blockBytes)
+    for (const extent of await readExtents(tree, child, depth - 1)) extents.push(extent)
   }
   return extents
 }

@@ -17,14 +17,19 @@ export async function exec(
     reject: false,
     stripFinalNewline: false,
     maxBuffer: 64 * 1024 * 1024,
-    env: { LC_ALL: 'C.UTF-8', ...options.env },
+    env: { LC_ALL: 'C.UTF-8', PATH: searchPath(), ...options.env },
     detached: group,
+    // It would listen to every signal, and hide that nobody else does: see src/cli/start.ts.
+    cleanup: false,
     ...(group ? {} : { timeout }),
     ...(options.input === undefined ? { stdin: 'ignore' } : { input: options.input }),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   })
   const killed = group ? killGroupAfter(running.pid, timeout) : undefined
+  const end = (): void => void (group || running.kill())
+  process.once('exit', end)
   const result = await running
+  process.off('exit', end)
   const timedOut = result.timedOut || (killed?.() ?? false)
   if (!result.failed) return String(result.stdout)
   const said = String(result.stderr).trim() || String(result.stdout).trim()
@@ -39,11 +44,28 @@ export async function exec(
       cause: result,
     })
   }
-  const how = result.signal === undefined ? `exit code ${result.exitCode}` : `signal ${result.signal}`
-  throw new PineError('TOOL_FAILED', `${command} failed (${how}): ${lastLines(said)}`, {
+  throw new PineError('TOOL_FAILED', `${command} failed (${howItEnded(result)}): ${lastLines(said)}`, {
     hint: `the command was: ${[command, ...args].join(' ')}`,
     cause: result,
   })
+}
+
+/** sfdisk and most others are where a user, `su` and `env -i` do not look. */
+function searchPath(): string {
+  return `${process.env.PATH ?? '/usr/bin:/bin'}:/usr/sbin:/sbin`
+}
+
+interface Ended {
+  readonly signal?: string | undefined
+  readonly exitCode?: number | undefined
+  readonly originalMessage?: string | undefined
+}
+
+/** One that was never started has neither signal nor exit code. */
+function howItEnded({ signal, exitCode, originalMessage }: Ended): string {
+  if (signal === 'SIGKILL') return 'signal SIGKILL, as when memory runs out'
+  if (signal !== undefined) return `signal ${signal}`
+  return exitCode === undefined || exitCode === 0 ? String(originalMessage) : `exit code ${exitCode}`
 }
 
 /** Ends a program and everything it started. Returns a function that stops the clock and says whether it rang. */
@@ -66,7 +88,12 @@ const PACKAGES: Record<string, string> = {
   mke2fs: 'e2fsprogs',
   mkswap: 'util-linux',
   lsblk: 'util-linux',
-  'grub-mkimage': 'grub-common grub-pc-bin',
+  ionice: 'util-linux',
+  renice: 'bsdutils',
+  'grub-mkimage': 'grub-common',
+  'mkfs.vfat': 'dosfstools mtools',
+  mmd: 'mtools',
+  mcopy: 'mtools',
   tar: 'tar',
   find: 'findutils',
 }

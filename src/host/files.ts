@@ -1,4 +1,6 @@
+import { rmSync } from 'node:fs'
 import {
+  type FileHandle,
   mkdtemp,
   rename as move,
   open,
@@ -12,6 +14,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { isErrno, PineError } from '../core/error.ts'
 import type { FileKind, OutputFile } from './host.ts'
+import { ioFailed } from './io-error.ts'
 
 /** Undefined where there is no such file. */
 export async function readFile(path: string): Promise<Buffer | undefined> {
@@ -40,26 +43,31 @@ export async function kindOf(path: string): Promise<FileKind | undefined> {
 
 /** Does nothing where there is no such file. */
 export async function removeFile(path: string): Promise<void> {
-  await rm(path, { force: true })
+  await failing('remove', path, () => rm(path, { force: true }))
 }
 
 /** Makes a file of that length that takes no space yet. Throws `FILE_EXISTS` where the path is taken. */
 export async function createSparse(path: string, bytes: number): Promise<void> {
+  const file = await openNew(path)
   try {
-    const file = await open(path, 'wx')
-    try {
-      await file.truncate(bytes)
-    } finally {
-      await file.close()
-    }
+    await failing('create', path, () => file.truncate(bytes))
   } catch (error) {
-    if (isErrno(error, 'EEXIST')) {
-      throw new PineError('FILE_EXISTS', `${path} is there already`, {
-        hint: 'remove it, or give another name',
-        cause: error,
-      })
-    }
-    throw new PineError('IO_FAILED', `cannot create ${path}: ${String(error)}`, { cause: error })
+    await rm(path, { force: true })
+    throw error
+  } finally {
+    await file.close()
+  }
+}
+
+async function openNew(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, 'wx')
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw ioFailed(`cannot create ${path}`, error)
+    throw new PineError('FILE_EXISTS', `${path} is there already`, {
+      hint: 'remove it, or give another name',
+      cause: error,
+    })
   }
 }
 
@@ -69,7 +77,7 @@ export async function createFile(path: string): Promise<OutputFile> {
   return {
     append: (bytes) => failing('write', path, () => file.writeFile(bytes)),
     sync: () => failing('sync', path, () => file.sync()),
-    close: () => file.close(),
+    close: () => failing('close', path, () => file.close()),
   }
 }
 
@@ -90,7 +98,7 @@ async function failing<T>(verb: string, path: string, action: () => Promise<T>):
   try {
     return await action()
   } catch (error) {
-    throw new PineError('IO_FAILED', `cannot ${verb} ${path}: ${String(error)}`, { cause: error })
+    throw ioFailed(`cannot ${verb} ${path}`, error)
   }
 }
 
@@ -107,12 +115,17 @@ export async function replaceFile(path: string, content: string | Uint8Array, mo
     }
     await move(partial, path)
   } catch (error) {
-    await rm(partial, { force: true })
-    throw new PineError('IO_FAILED', `cannot write ${path}: ${String(error)}`, { cause: error })
+    // What went wrong first is what matters.
+    await rm(partial, { force: true }).catch(() => undefined)
+    throw ioFailed(`cannot write ${path}`, error)
   }
-  const folder = await open(dirname(path), 'r')
+  // A crash before this leaves the old file; the rename itself is atomic.
+  await failing('sync the folder of', path, () => syncFolder(dirname(path)))
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r')
   try {
-    // A crash before this leaves the old file; the rename itself is atomic.
     await folder.sync()
   } finally {
     await folder.close()
@@ -120,14 +133,18 @@ export async function replaceFile(path: string, content: string | Uint8Array, mo
 }
 
 /**
- * Runs `use` with a fresh folder, and removes it whatever happens. For what can be large give the folder of the result
- * as `parent`: the default is often memory.
+ * Runs `use` with a fresh folder, and removes it whatever happens, the end of the process included. For what can be large
+ * give the folder of the result as `parent`: the default is often memory.
  */
 export async function withTempDir<T>(use: (dir: string) => Promise<T>, parent = tmpdir()): Promise<T> {
-  const dir = await mkdtemp(join(parent, 'pine-update-'))
+  const dir = await failing('make a folder in', parent, () => mkdtemp(join(parent, 'pine-update-')))
+  // A program that is being ended may still write there.
+  const remove = (): void => rmSync(dir, { recursive: true, force: true, maxRetries: 3 })
+  process.once('exit', remove)
   try {
     return await use(dir)
   } finally {
-    await rm(dir, { recursive: true, force: true })
+    process.off('exit', remove)
+    await failing('remove', dir, () => rm(dir, { recursive: true, force: true }))
   }
 }

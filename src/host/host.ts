@@ -28,6 +28,15 @@ export interface OutputFile {
   close(): Promise<void>
 }
 
+export interface UrlOptions {
+  /** A PEM file of CAs to trust, in place of those that Node comes with. */
+  ca?: string | undefined
+  /** Ends the download at once, also while it waits. */
+  signal?: AbortSignal | undefined
+  /** Told, for a person to read, when a connection was lost and another one is tried. */
+  notice?: ((text: string) => void) | undefined
+}
+
 /** The machine, as far as the product touches it. Passed in everywhere, so that tests can stand in for it. */
 export interface Host {
   /** Runs a program without a shell, locale C. Throws `TOOL_MISSING`, `TOOL_FAILED` or `TOOL_TIMEOUT`. Returns stdout. */
@@ -36,6 +45,11 @@ export interface Host {
   openRegion(path: string, options?: OpenRegionOptions): Promise<OpenRegion>
   /** Reads a file once, in order; each piece is valid until the next is asked for. */
   readSource(path: string): ByteSource
+  /**
+   * Fetches a file over HTTP once, in order, over as many connections as it takes; each piece is valid until the next is
+   * asked for. Throws `USAGE` at once; when read `DOWNLOAD_FAILED`, `DOWNLOAD_STALLED`, `DOWNLOAD_CHANGED`, `TLS_FAILED`.
+   */
+  openUrl(url: string, options?: UrlOptions): ByteSource
   /** Undefined where there is no such file. */
   readFile(path: string): Promise<Buffer | undefined>
   /** Writes whole: temporary file in the same folder, sync, rename, sync the folder. */
@@ -62,5 +76,10 @@ export interface Host {
   /** Status code of a GET, redirects not followed. */
   httpStatus(url: string, timeoutMs: number): Promise<number>
   now(): Date
-  sleep(ms: number): Promise<void>
+  /** For how long something takes: setting the clock does not change it. */
+  monotonicMs(): number
+  sleep(ms: number, signal?: AbortSignal): Promise<void>
 }
+
+/** How time passes. */
+export type Clock = Pick<Host, 'monotonicMs' | 'sleep'>

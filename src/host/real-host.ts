@@ -11,7 +11,8 @@ import {
   rename,
   replaceFile,
 } from './files.ts'
-import type { Host } from './host.ts'
+import type { Clock, Host } from './host.ts'
+import { httpSource } from './http-source.ts'
 import { connect, httpStatus } from './net.ts'
 import { openRegion, readSource } from './region.ts'
 import { freeBytes } from './space.ts'
@@ -19,10 +20,16 @@ import { stopWatchdog } from './watchdog.ts'
 
 /** The machine this process runs on. */
 export function realHost(): Host {
+  const clock: Clock = {
+    monotonicMs: () => performance.now(),
+    sleep: (ms, signal) => setTimeout(ms, undefined, { ...(signal !== undefined && { signal }) }),
+  }
   return {
+    ...clock,
     exec,
     openRegion,
     readSource,
+    openUrl: (url, options) => httpSource(url, { ...options, clock }),
     readFile,
     replaceFile,
     freeBytes,
@@ -37,6 +44,5 @@ export function realHost(): Host {
     connect,
     httpStatus,
     now: () => new Date(),
-    sleep: (ms) => setTimeout(ms),
   }
 }

@@ -3,6 +3,8 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { isErrno, PineError } from '../core/error.ts'
 import type { OpenRegion } from '../core/region.ts'
 import type { OpenRegionOptions } from './host.ts'
+import { ioFailed } from './io-error.ts'
+import { lockIdOf } from './lock-holder.ts'
 import { native } from './native.ts'
 
 /**
@@ -38,7 +40,7 @@ async function openExisting(path: string, writable: boolean): Promise<FileHandle
         cause: error,
       })
     }
-    throw new PineError('IO_FAILED', `cannot open ${path}: ${String(error)}`, { cause: error })
+    throw ioFailed(`cannot open ${path}`, error)
   }
 }
 
@@ -91,6 +93,7 @@ function regionOf(file: FileHandle, { name, offset, bytes }: Window): OpenRegion
     flush: () => attempt(name, () => file.datasync()),
     dropCache: async () => native().fadvise(file.fd),
     tryLock: () => native().tryLock(file.fd),
+    lockId: () => lockIdOf(file),
     close: () => file.close(),
   }
 }
@@ -109,9 +112,6 @@ async function attempt<T>(name: string, action: () => Promise<T>): Promise<T> {
   try {
     return await action()
   } catch (error) {
-    throw new PineError('IO_FAILED', `${name}: ${error instanceof Error ? error.message : String(error)}`, {
-      hint: 'look at the kernel log (dmesg) for the device; nothing was armed',
-      cause: error,
-    })
+    throw ioFailed(name, error)
   }
 }

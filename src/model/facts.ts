@@ -34,7 +34,7 @@ export function slotBytes(facts: Facts): number {
 }
 
 /** A slot that was armed and has neither been confirmed nor given up. */
-export function pendingTrial(facts: Facts): SlotName | undefined {
+export function pendingTrial(facts: Pick<Facts, 'boot' | 'booted'>): SlotName | undefined {
   const first = firstSlot(facts.boot)
   const { confirmed, left } = facts.boot.slots[first]
   const trialRuns = facts.booted === first && !confirmed

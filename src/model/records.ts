@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { oneLine } from '../core/format.ts'
 
 /** What a slot was last found to hold, after its bytes were read back and hashed. */
 const ImageRecord = v.object({
@@ -60,6 +61,8 @@ const Records = v.looseObject({
 export type Records = v.InferOutput<typeof Records>
 
 const MAX_REJECTIONS = 32
+/** All of them must fit the 64 KiB of the records, whatever a health check printed. */
+const MAX_REASON_CHARS = 300
 
 export function emptyRecords(compatible: string): Records {
   return { compatible, slots: { a: null, b: null }, trial: null, rejected: [], epochFloor: 0, timeFloor: 0 }
@@ -71,8 +74,9 @@ export function parseRecords(value: unknown): Records | undefined {
   return parsed.success ? parsed.output : undefined
 }
 
-/** Adds a rejection, once per digest; drops the oldest beyond 32. */
+/** Adds a rejection, once per digest, its reason on one line and cut to 300 characters; drops the oldest beyond 32. */
 export function withRejection(records: Records, rejection: Rejection): Records {
   const others = records.rejected.filter((known) => known.digest !== rejection.digest)
-  return { ...records, rejected: [...others, rejection].slice(-MAX_REJECTIONS) }
+  const short = { ...rejection, reason: oneLine(rejection.reason).slice(0, MAX_REASON_CHARS) }
+  return { ...records, rejected: [...others, short].slice(-MAX_REJECTIONS) }
 }

@@ -5,12 +5,23 @@ import { DEFAULT_TRIES, MAX_TRIES } from './boot-state.ts'
 
 const Strings = v.array(v.string())
 const Seconds = v.pipe(v.number(), v.minValue(0), v.maxValue(86_400))
+/** A timer of no time, or of a part of a millisecond, is none: every check would fail. */
+const Timeout = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(86_400))
 
-const HostPort = v.pipe(v.string(), v.regex(/^.+:\d{1,5}$/, 'expected HOST:PORT'))
+const HostPort = v.pipe(
+  v.string(),
+  v.regex(/^.+:\d{1,5}$/, 'expected HOST:PORT'),
+  v.check((text) => portOf(text) <= 65_535, 'expected a port up to 65535'),
+)
 const Url = v.pipe(
   v.string(),
   v.regex(/^https?:\/\/./, 'expected a URL that starts with http:// or https://'),
+  v.check((text) => URL.canParse(text), 'expected a URL'),
 )
+
+function portOf(hostPort: string): number {
+  return Number(hostPort.slice(hostPort.lastIndexOf(':') + 1))
+}
 
 /** config.toml and its drop-ins as written; every key is optional, an unknown one is an error. */
 const ConfigFile = v.strictObject({
@@ -18,10 +29,16 @@ const ConfigFile = v.strictObject({
   keyring: v.optional(v.string()),
   threshold: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(16))),
   tries: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_TRIES))),
+  download: v.optional(
+    v.strictObject({
+      ca: v.optional(v.string()),
+      rate: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
+    }),
+  ),
   health: v.optional(
     v.strictObject({
       directories: v.optional(Strings),
-      timeout: v.optional(Seconds),
+      timeout: v.optional(Timeout),
       settle: v.optional(Seconds),
       systemd: v.optional(v.boolean()),
       tcp: v.optional(v.array(HostPort)),
@@ -40,6 +57,12 @@ export interface Settings {
   /** How many distinct trusted keys must have signed a bundle. */
   threshold: number
   tries: number
+  download: {
+    /** A PEM file of CAs that servers of bundles are trusted by. Undefined: those that Node comes with. */
+    ca: string | undefined
+    /** Bytes per second. Undefined: as fast as they come. */
+    rate: number | undefined
+  }
   health: {
     /** Folders of executables; later folders replace earlier ones by file name. */
     directories: string[]
@@ -58,6 +81,7 @@ const DEFAULTS: Settings = {
   keyring: '/etc/pine-update/keys',
   threshold: 1,
   tries: DEFAULT_TRIES,
+  download: { ca: undefined, rate: undefined },
   health: {
     directories: ['/usr/lib/pine-update/health.d', '/etc/pine-update/health.d'],
     timeout: 30,
@@ -96,8 +120,13 @@ function parseToml(path: string, text: string): unknown {
 }
 
 function merge(settings: Settings, file: ConfigFile): Settings {
-  const { health, ...top } = file
-  return { ...settings, ...defined(top), health: { ...settings.health, ...defined(health ?? {}) } }
+  const { download, health, ...top } = file
+  return {
+    ...settings,
+    ...defined(top),
+    download: { ...settings.download, ...defined(download ?? {}) },
+    health: { ...settings.health, ...defined(health ?? {}) },
+  }
 }
 
 type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> }

@@ -1,5 +1,5 @@
 import { PineError } from '../core/error.ts'
-import { otherSlot, type SlotName } from '../model/boot-state.ts'
+import { firstSlot, otherSlot, type SlotName } from '../model/boot-state.ts'
 import { type Facts, pendingTrial } from '../model/facts.ts'
 import type { Plan, Step } from './step.ts'
 
@@ -22,7 +22,7 @@ export function planConfirm(facts: Facts): Plan {
   const steps: Step[] = [{ kind: 'confirm-slot', slot }]
   // A crash before the last of these: the trial is still noted, and the next boot confirms once more.
   steps.push(...newFloors(facts, slot))
-  if (isTrialOf(facts, slot)) steps.push({ kind: 'record-trial', trial: null })
+  if (isTrialOf(facts, slot) || isOver(facts)) steps.push({ kind: 'record-trial', trial: null })
   if (facts.live) steps.push({ kind: 'stop-watchdog' })
   return { intent: 'confirm', outcome: `${version} in slot ${slot} is permanent.`, steps }
 }
@@ -137,7 +137,16 @@ function trialSpent(facts: Facts): SlotName | undefined {
   const { trial } = facts.records
   if (trial === null) return undefined
   const { confirmed, left } = facts.boot.slots[trial.slot]
-  return !confirmed && left === 0 ? trial.slot : undefined
+  // Arming puts the slot first, and a loader leaves it there. Where it is not, the power was cut between the note and the
+  // arming, or the slot was taken for another release since: it did not fail.
+  const isArmed = firstSlot(facts.boot) === trial.slot
+  return isArmed && !confirmed && left === 0 ? trial.slot : undefined
+}
+
+/** A power cut left a note behind: the trial neither waits for its start or its verdict, nor did it fail. */
+function isOver(facts: Facts): boolean {
+  const { trial } = facts.records
+  return trial !== null && pendingTrial(facts) !== trial.slot && trialSpent(facts) === undefined
 }
 
 function isTrialOf(facts: Facts, slot: SlotName): boolean {

@@ -5,6 +5,7 @@ import { type Check, requirePassed } from '../core/check.ts'
 import { supportedCodecs } from '../delta/apply.ts'
 import { nativeCodecs } from '../host/delta-codecs.ts'
 import type { Host } from '../host/host.ts'
+import { memoryLeftInGroups } from '../host/memory-limit.ts'
 import { type Facts, inactiveSlot, pendingTrial, runningSlot, slotBytes } from '../model/facts.ts'
 import type { Settings } from '../model/settings.ts'
 import { planApply } from '../plan/apply.ts'
@@ -115,11 +116,12 @@ async function policyOf(host: Host, { facts, keys, request }: Omit<Case, 'opened
   }
 }
 
-/** proc_meminfo(5): what can be had without swapping, and the swap. */
+/** proc_meminfo(5): what can be had without swapping, and the swap; less where a container or unit is limited. */
 async function availableMemory(host: Host): Promise<number> {
   const text = ((await host.readFile('/proc/meminfo')) ?? '').toString()
   const kibibytes = (name: string) => Number(new RegExp(`^${name}: +(\\d+) kB$`, 'm').exec(text)?.[1] ?? 0)
-  return (kibibytes('MemAvailable') + kibibytes('SwapFree')) * 1024
+  const machine = (kibibytes('MemAvailable') + kibibytes('SwapFree')) * 1024
+  return Math.min(machine, await memoryLeftInGroups(host))
 }
 
 const PROBE = '/var/tmp/pine-update-space'

@@ -8,9 +8,16 @@ import { nativeHashing } from '../host/native.ts'
 import { runningSlot } from '../model/facts.ts'
 import type { Plan } from '../plan/step.ts'
 import type { ReadyBundle } from './admit.ts'
+import { asBase } from './damaged-base.ts'
 import { executePlan } from './execute.ts'
 import type { Machine } from './machine.ts'
 import type { StepContext } from './runners.ts'
+
+export interface ApplyContext extends Pick<StepContext, 'onStep' | 'signal'> {
+  onBase: OnProgress
+  /** See `writeImage`. */
+  unflushedBytes?: number
+}
 
 /**
  * Applies an admitted bundle. A base that is not what the bundle was made from is refused before the first write;
@@ -19,17 +26,20 @@ import type { StepContext } from './runners.ts'
 export async function applyBundle(
   machine: Machine,
   ready: ReadyBundle & { plan: Plan },
-  context: Pick<StepContext, 'onStep' | 'signal'> & { onBase: OnProgress },
+  context: ApplyContext,
 ): Promise<void> {
   const { manifest, variant, opened, plan } = ready
-  const base = await openBase(machine, ready, context.onBase)
+  const base = await openBase(machine, ready, (done, total) => {
+    context.signal?.throwIfAborted()
+    context.onBase(done, total)
+  })
   try {
     await executePlan(plan, {
       ...context,
       machine,
       writeImage: async (target: Region, onProgress: OnProgress) => {
         const segments = opened.segments(manifest.variants, variant)
-        const { signal } = context
+        const { signal, unflushedBytes } = context
         await writeImage({
           segments,
           manifest,
@@ -38,6 +48,7 @@ export async function applyBundle(
           target,
           base,
           signal,
+          unflushedBytes,
           onProgress,
         })
       },
@@ -55,12 +66,16 @@ async function openBase(
 ): Promise<OpenRegion | undefined> {
   if (first === undefined) return undefined
   const running = runningSlot(facts)
-  const region = await machine.disk.open(`rootfs-${running}`, { writable: false })
-  const options = { hashing: nativeHashing(), bytes: first.bytes, onProgress }
-  const found = first.bytes > region.bytes ? 'too small' : await digestRegion(region, options)
-  if (found === first.digest) return region
-  await region.close()
-  throw baseMismatch(first.digest, `has ${found.slice(0, 12)} in slot ${running}`)
+  const region = asBase(await machine.disk.open(`rootfs-${running}`, { writable: false }), running)
+  try {
+    const options = { hashing: nativeHashing(), bytes: first.bytes, onProgress }
+    const found = first.bytes > region.bytes ? 'too small' : await digestRegion(region, options)
+    if (found === first.digest) return region
+    throw baseMismatch(first.digest, `has ${found.slice(0, 12)} in slot ${running}`)
+  } catch (error) {
+    await region.close()
+    throw error
+  }
 }
 
 function baseMismatch(expected: string, found: string): PineError {

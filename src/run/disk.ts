@@ -1,9 +1,10 @@
 import { PineError } from '../core/error.ts'
 import type { OpenRegion } from '../core/region.ts'
 import type { Host } from '../host/host.ts'
+import { type KnownPartition, listPartitions } from '../host/partitions.ts'
 import { readTable } from '../host/sfdisk.ts'
 import { parseCmdline } from '../model/cmdline.ts'
-import { type Layout, parseLayout, type Role } from '../model/layout.ts'
+import { type Layout, type Partition, parseLayout, type Role } from '../model/layout.ts'
 
 /** A disk with our layout: the one this machine runs from, or an image file or idle disk. */
 export interface PineDisk {
@@ -43,14 +44,10 @@ export async function openLiveDisk(host: Host): Promise<PineDisk> {
       hint: 'to work on a disk image, add --disk FILE',
     })
   }
-  const node = await host.realPath(`/dev/disk/by-partuuid/${root}`)
-  const parent = node === undefined ? undefined : await wholeDisk(host, node)
-  if (parent === undefined) {
-    throw new PineError('NOT_A_PINE_DISK', `the root partition ${root} is not under /dev/disk/by-partuuid`, {
-      hint: 'is udev running?',
-    })
-  }
+  const known = await listPartitions(host)
+  const { disk: parent } = soleHolder(known, root)
   const layout = parseLayout(await readTable(host, parent), parent)
+  for (const partition of Object.values(layout.partitions)) requireSame(known, parent, partition)
   return {
     path: parent,
     live: true,
@@ -62,10 +59,32 @@ export async function openLiveDisk(host: Host): Promise<PineDisk> {
   }
 }
 
-/** `/dev/vda4` → `/dev/vda`: sysfs shows a partition inside the folder of its disk. */
-async function wholeDisk(host: Host, partition: string): Promise<string | undefined> {
-  const name = partition.replace(/^\/dev\//, '')
-  const folder = await host.realPath(`/sys/class/block/${name}`)
-  const disk = folder?.split('/').at(-2)
-  return disk === undefined ? undefined : `/dev/${disk}`
+/** The one partition with that PARTUUID: of two, nobody can say which one the loader reads. */
+function soleHolder(known: readonly KnownPartition[], uuid: string): KnownPartition {
+  const found = known.filter((partition) => partition.uuid === uuid.toLowerCase())
+  const [first, second] = found
+  if (first === undefined) {
+    throw new PineError('NOT_A_PINE_DISK', `there is no partition with the PARTUUID ${uuid}`, {
+      hint: 'is udev running? look at lsblk --output NAME,PARTUUID',
+    })
+  }
+  if (second === undefined) return first
+  const paths = found.map(({ path }) => path).join(' and ')
+  throw new PineError('DISK_AMBIGUOUS', `${paths} have the same PARTUUID ${uuid}`, {
+    hint: 'one disk is a copy of the other: detach it, then run the command again',
+  })
+}
+
+/** What is opened by its PARTUUID must be what the table of the disk shows. */
+function requireSame(
+  known: readonly KnownPartition[],
+  parent: string,
+  { role, uuid, bytes }: Partition,
+): void {
+  const { path, disk, bytes: found } = soleHolder(known, uuid)
+  if (disk === parent && found === bytes) return
+  const expected = `${role} with ${bytes} bytes on ${parent}`
+  throw new PineError('LAYOUT_INVALID', `${path} has ${found} bytes, the partition table says ${expected}`, {
+    hint: 'the kernel has not read the table since it was changed: restart the machine',
+  })
 }

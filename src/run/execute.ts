@@ -1,7 +1,6 @@
-import { appendLog } from '../boot/grub-state.ts'
 import { PineError } from '../core/error.ts'
-import { describeStep } from '../plan/describe.ts'
-import type { Plan } from '../plan/step.ts'
+import type { Plan, Step } from '../plan/step.ts'
+import { startJournal } from './journal.ts'
 import { runStep, type StepContext } from './runners.ts'
 
 /**
@@ -9,31 +8,26 @@ import { runStep, type StepContext } from './runners.ts'
  * a crash the facts are gathered and the plan is made anew, nothing is read back from here.
  */
 export async function executePlan(plan: Plan, context: StepContext): Promise<void> {
-  await note(context, { event: 'start', intent: plan.intent, outcome: plan.outcome })
+  const journal = await startJournal(context.machine, plan)
   for (const step of plan.steps) {
-    context.signal?.throwIfAborted()
-    context.onStep(step)
-    await note(context, { event: 'step', step: describeStep(step) })
     try {
+      context.signal?.throwIfAborted()
+      context.onStep(step)
+      await journal.step(step)
       await runStep(step, context)
     } catch (error) {
-      await noteFailure(context, describeStep(step), error)
-      throw error
+      await journal.failed(step, error)
+      throw explained(error, step, plan)
     }
   }
-  await note(context, { event: 'done', intent: plan.intent })
+  await journal.done()
 }
 
-type LogEntry = Record<string, string>
-
-async function note({ machine }: StepContext, entry: LogEntry): Promise<void> {
-  await appendLog(machine.bootstate, { at: machine.host.now().toISOString(), ...entry })
-}
-
-/** The failure itself matters more than a log that cannot be written. */
-async function noteFailure(context: StepContext, step: string, error: unknown): Promise<void> {
-  const interrupted = error instanceof Error && error.name === 'AbortError'
-  const code = error instanceof PineError ? error.code : interrupted ? 'INTERRUPTED' : 'BUG'
-  const message = error instanceof Error ? error.message : String(error)
-  await note(context, { event: 'failed', step, code, message }).catch(() => undefined)
+/** By then everything else is done, and what boots has changed. */
+function explained(error: unknown, step: Step, { outcome }: Plan): unknown {
+  if (step.kind !== 'reboot' || !(error instanceof PineError)) return error
+  return new PineError(error.code, `${outcome} Only the restart failed: ${error.message}`, {
+    hint: 'restart the machine yourself',
+    cause: error,
+  })
 }

@@ -7,6 +7,7 @@ import type { BootState, SlotName } from '../model/boot-state.ts'
 import type { Facts } from '../model/facts.ts'
 import { parseRecords, type Records } from '../model/records.ts'
 import { openDiskImage, openLiveDisk, type PineDisk } from './disk.ts'
+import { takeLock } from './lock.ts'
 
 /** A disk of ours with its bootstate partition open. */
 export interface Machine {
@@ -14,6 +15,8 @@ export interface Machine {
   disk: PineDisk
   bootstate: OpenRegion
   loader: BootBackend
+  /** Tells whoever started this what did not stop it. */
+  notice: (text: string) => void
 }
 
 export interface MachineOptions {
@@ -23,34 +26,24 @@ export interface MachineOptions {
   writable: boolean
   /** Waits for the lock instead of throwing `BUSY`. */
   patient?: boolean
+  /** See `Machine`. */
+  notice?: (text: string) => void
 }
 
-/** Opens the machine for `use` and closes it after. Throws `NOT_A_PINE_DISK`, `BUSY`. */
+/** Opens the machine for `use` and closes it after. Throws `NOT_A_PINE_DISK`, `BUSY`, `DISK_IN_USE`. */
 export async function withMachine<T>(
   host: Host,
   options: MachineOptions,
   use: (machine: Machine) => Promise<T>,
 ): Promise<T> {
+  const { patient = false, notice = () => undefined } = options
   const disk = await (options.disk === undefined ? openLiveDisk(host) : openDiskImage(host, options.disk))
   const bootstate = await disk.open('bootstate', { writable: options.writable })
   try {
-    if (options.writable) await lock(host, bootstate, options.patient ?? false)
-    return await use({ host, disk, bootstate, loader: await findBackend(bootstate) })
+    if (options.writable) await takeLock(host, disk, bootstate, { patient, notice })
+    return await use({ host, disk, bootstate, loader: await findBackend(bootstate), notice })
   } finally {
     await bootstate.close()
-  }
-}
-
-const LOCK_RETRY_MS = 1000
-
-async function lock(host: Host, bootstate: OpenRegion, patient: boolean): Promise<void> {
-  while (!bootstate.tryLock()) {
-    if (!patient) {
-      throw new PineError('BUSY', `another pine-update is at work on ${bootstate.name}`, {
-        hint: 'wait until it ends; "pine-update status" may be asked at any time',
-      })
-    }
-    await host.sleep(LOCK_RETRY_MS)
   }
 }
 
@@ -81,15 +74,15 @@ type Seen = Pick<Facts, 'booted' | 'loaderSeesState' | 'sequenceAtBoot'>
  * What the loader told the kernel must agree with the boot state on this disk; where it does not, another
  * loader or another disk decides what boots, and nothing we write would ever take effect.
  */
-function seenByLoader({ live, cmdline }: PineDisk, boot: BootState): Seen {
+export function seenByLoader({ live, cmdline }: PineDisk, boot: BootState | undefined): Seen {
   if (!live) {
-    const booted = boot.last === 'r' ? null : boot.last
+    const booted = boot === undefined || boot.last === 'r' ? null : boot.last
     return { booted, loaderSeesState: true, sequenceAtBoot: null }
   }
   const slot = cmdline.get('pine.slot')
   const booted: SlotName | null = slot === 'a' || slot === 'b' ? slot : null
   const sequenceAtBoot = Number.parseInt(cmdline.get('pine.seq') ?? '', 10)
   const readIt = cmdline.get('pine.st') === '0' || cmdline.get('pine.st') === '1'
-  const loaderSeesState = readIt && boot.last === slot && sequenceAtBoot <= boot.sequence
+  const loaderSeesState = readIt && boot?.last === slot && sequenceAtBoot <= (boot?.sequence ?? 0)
   return { booted, loaderSeesState, sequenceAtBoot }
 }

@@ -6,7 +6,10 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { AREA, formatBootstate } from '../../src/boot/bootstate-area.ts'
 import { decodeEnvBlock } from '../../src/boot/env-block.ts'
 import { type CoreImage, embedCore, makeCoreImage } from '../../src/boot/grub-core.ts'
+import { makeEfiImage } from '../../src/boot/grub-efi.ts'
+import { makeEfiPartition } from '../../src/boot/grub-efi-partition.ts'
 import { type GrubCfgValues, renderGrubCfg } from '../../src/boot/grub-script.ts'
+import type { Host } from '../../src/host/host.ts'
 import { realHost } from '../../src/host/real-host.ts'
 import { initialBootState } from '../../src/model/boot-state.ts'
 import { BOOTSTATE_BYTES } from '../../src/model/layout.ts'
@@ -139,6 +142,62 @@ describe('the core image', () => {
     await expect(made).rejects.toMatchObject({
       code: 'TOOL_MISSING',
       hint: expect.stringContaining('grub-pc-bin'),
+    })
+  })
+})
+
+describe('the EFI system partition', () => {
+  const host = realHost()
+  const bytes = 33 * 1024 * 1024
+  let program: Buffer
+  let content: Buffer
+  beforeAll(async () => {
+    program = await makeEfiImage(host)
+    content = await makeEfiPartition(host, program, bytes)
+  })
+  const onDisk = () => Buffer.concat([content, Buffer.alloc(bytes - content.length)])
+
+  test('is a sound FAT32, though only its start is given', () => {
+    expect(content.length).toBeLessThan(4 * 1024 * 1024)
+    const checked = withFile(onDisk(), (file) =>
+      execFileSync('fsck.vfat', ['-n', '-v', file], { encoding: 'utf8' }),
+    )
+    expect(checked).toContain('2 FATs, 32 bit entries')
+    expect(checked).toMatch(/: 3 files, \d+\/66512 clusters/)
+  })
+
+  test('holds the loader where firmware looks for it', () => {
+    const found = withFile(onDisk(), (file) =>
+      execFileSync('mtype', ['-i', file, '::/EFI/BOOT/BOOTX64.EFI'], { maxBuffer: bytes }),
+    )
+    expect(found.equals(program)).toBe(true)
+    // A PE program for x86-64, without a signature: UEFI 2.10 §2.1.1.
+    expect(program.toString('latin1', 0, 2)).toBe('MZ')
+    const header = program.readUInt32LE(0x3c)
+    expect(program.toString('latin1', header, header + 4)).toBe('PE\0\0')
+    expect(program.readUInt16LE(header + 4)).toBe(0x8664)
+  })
+
+  test('has the same bytes at any time, anywhere, whatever mtools are set up to do', async () => {
+    const elsewhere: Host = {
+      ...host,
+      exec: (command, args, options) => {
+        const env = { SOURCE_DATE_EPOCH: '1', TZ: 'Asia/Tokyo', MTOOLSRC: '/nonexistent', ...options?.env }
+        return host.exec(command, args, { ...options, env })
+      },
+    }
+    // FAT counts in steps of two seconds.
+    await host.sleep(2100)
+    expect((await makeEfiPartition(elsewhere, await makeEfiImage(elsewhere), bytes)).equals(content)).toBe(
+      true,
+    )
+  })
+
+  test('a machine without GRUB’s files is told what to install', async () => {
+    const made = makeEfiImage(host, { modulesDir: '/nonexistent' })
+    await expect(made).rejects.toMatchObject({
+      code: 'TOOL_MISSING',
+      hint: expect.stringContaining('grub-efi-amd64-bin'),
     })
   })
 })

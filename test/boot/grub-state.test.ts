@@ -2,8 +2,9 @@ import { describe, expect, test } from 'vitest'
 import { findBackend } from '../../src/boot/backend.ts'
 import { AREA, formatBootstate } from '../../src/boot/bootstate-area.ts'
 import { chooseCopy } from '../../src/boot/env-block.ts'
+import { LOG_LINE_BYTES } from '../../src/boot/event-log.ts'
 import {
-  appendLog,
+  openLog,
   readBootState,
   readLog,
   readMeta,
@@ -11,6 +12,7 @@ import {
   writeMeta,
 } from '../../src/boot/grub-state.ts'
 import { arm, confirm, initialBootState } from '../../src/model/boot-state.ts'
+import { memoryRegion } from '../support/memory-region.ts'
 import { type PowerRegion, powerRegion } from './power-region.ts'
 
 const state = initialBootState('a')
@@ -29,6 +31,22 @@ describe('boot state', () => {
     expect([read, copies.env0, copies.env1]).toEqual([next, next, next])
     expect(region.writes.map(({ position }) => position)).toEqual([AREA.env0.offset, AREA.env1.offset])
     expect(region.flushes).toBe(2)
+  })
+
+  test('power lost twice, each time within a sector of the state: a copy is left that counts', async () => {
+    const half = 150
+    for (const first of ['env0', 'env1'] as const) {
+      const region = fresh()
+      destroy(region, first)
+      await writeBootState(region, next, 1)
+      for (const { before, from, position } of region.writes) {
+        const cut = powerRegion(Buffer.from(before))
+        await cut.write(from.subarray(0, half), position)
+        expect([state, next], `after ${first}, cut at ${position}`).toContainEqual(
+          (await readBootState(cut)).state,
+        )
+      }
+    }
   })
 
   test('one destroyed copy is survived, and mended by the next write', async () => {
@@ -152,7 +170,8 @@ describe('records', () => {
 describe('log', () => {
   test('keeps the last 256 lines and touches nothing else', async () => {
     const region = fresh()
-    for (let n = 1; n <= 300; n++) await appendLog(region, { event: 'step', n: String(n) })
+    const log = await openLog(region)
+    for (let n = 1; n <= 300; n++) await log.append({ event: 'step', n: String(n) })
     const lines = await readLog(region)
     expect(lines.length).toBe(256)
     expect([lines[0]?.event.n, lines.at(-1)?.event.n, lines.at(-1)?.sequence]).toEqual(['45', '300', 300])
@@ -161,5 +180,57 @@ describe('log', () => {
       expect(position + from.length).toBeLessThanOrEqual(AREA.log.offset + AREA.log.bytes)
     }
     expect((await readBootState(region)).state).toEqual(state)
+  })
+
+  test('is read once, and a line then costs one write and one flush', async () => {
+    const region = memoryRegion(formatBootstate({ state, grubCfg: 'reboot\n' }))
+    const log = await openLog(region)
+    const { reads } = region.counts
+    for (let n = 1; n <= 10; n++) await log.append({ event: 'step' })
+    expect(region.counts).toEqual({ reads, writes: 10, writtenBytes: 10 * LOG_LINE_BYTES, flushes: 10 })
+  })
+
+  test('goes on behind the newest line, wherever in the ring that is', async () => {
+    const region = fresh()
+    for (let n = 1; n <= 260; n++) await (await openLog(region)).append({ n: String(n) })
+    expect((await readLog(region)).map(({ sequence }) => sequence).slice(-2)).toEqual([259, 260])
+  })
+
+  test('a write that fails, or tears, spoils one line: the next one has its own place', async () => {
+    const region = fresh()
+    const log = await openLog(region)
+    await log.append({ n: 'one' })
+    region.onWrite = () => {
+      region.content.fill(
+        'x',
+        AREA.log.offset + 2 * LOG_LINE_BYTES,
+        AREA.log.offset + 2 * LOG_LINE_BYTES + 300,
+      )
+      throw new Error('torn')
+    }
+    await expect(log.append({ n: 'two' })).rejects.toThrow('torn')
+    region.onWrite = () => {}
+    await log.append({ n: 'three' })
+    expect(await readLog(region)).toEqual([
+      { sequence: 1, event: { n: 'one' } },
+      { sequence: 3, event: { n: 'three' } },
+    ])
+  })
+
+  test('power lost at any byte of a line: it is there or not, and all others are', async () => {
+    const region = fresh()
+    const log = await openLog(region)
+    for (let n = 1; n <= 257; n++) await log.append({ n: String(n) })
+    const last = region.writes.at(-1)
+    if (last === undefined) throw new Error('nothing was written')
+    for (let bytes = 0; bytes <= last.from.length; bytes += 16) {
+      const cut = powerRegion(Buffer.from(last.before))
+      await cut.write(last.from.subarray(0, bytes), last.position)
+      const sequences = (await readLog(cut)).map(({ sequence }) => sequence)
+      const others = Array.from({ length: 255 }, (_, index) => index + 2)
+      expect([[...others], [1, ...others], [...others, 257]], `cut at ${bytes}`).toContainEqual(sequences)
+      await (await openLog(cut)).append({ n: 'next' })
+      expect((await readLog(cut)).at(-1)?.event).toEqual({ n: 'next' })
+    }
   })
 })

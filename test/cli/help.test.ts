@@ -12,6 +12,7 @@ const CHANGING = ['apply', 'confirm', 'reject', 'rollback', 'key generate', 'ima
 CHANGING.push('bundle create', 'disk build', 'install', 'keys trust')
 const LOOKING = [
   'status',
+  'log',
   'health',
   'bundle inspect',
   'bundle verify',

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { makeHost, openWorkshop, type Workshop } from '../support/cli.ts'
 
@@ -9,7 +9,7 @@ let device: string | undefined
 beforeEach(async () => {
   shop = openWorkshop()
   await makeHost(shop)
-  execFileSync('truncate', ['-s', '40M', shop.path('idle')])
+  execFileSync('truncate', ['-s', '64M', shop.path('idle')])
   const attached = spawnSync('losetup', ['--find', '--show', shop.path('idle')], { encoding: 'utf8' })
   device = attached.status === 0 ? attached.stdout.trim() : undefined
 })
@@ -54,4 +54,15 @@ test('a disk that is mounted is refused, and said where', async () => {
   execFileSync('mount', [device ?? '', shop.path('mnt')])
   const { error } = (await shop.pine(install(' --yes'))).json()
   expect(error).toMatchObject({ code: 'DISK_IN_USE', message: expect.stringContaining(shop.path('mnt')) })
+})
+
+test('a disk for UEFI boots by itself; how to put it first in the list of this machine is said', async () => {
+  if (noLoopDevice()) return
+  const esp = 'name=esp, size=33MiB, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B'
+  const forBios = readFileSync(shop.path('layout.sfdisk'), 'utf8')
+  writeFileSync(shop.path('layout.sfdisk'), forBios.replace(/^name=bios-boot.*$/m, esp))
+  const { stdout } = await shop.ok(install(' --yes').replace(' --json', ''))
+  const entry = `efibootmgr --create --disk ${device} --part 1 --label pine-update`
+  expect(stdout).toContain(`${entry} --loader '\\EFI\\BOOT\\BOOTX64.EFI'`)
+  expect((await shop.ok(`status --json --disk ${device}`)).json().nextBoot).toBe('a')
 })

@@ -54,6 +54,8 @@ describe('key rotation', () => {
     rmSync(shop.path('keys'), { recursive: true })
     await makeBundle(shop, '2.0', { more: '--key @s1.key' })
     await shop.ok(`apply @2.0.bundle ${ON_DISK}`)
+    const status = (await shop.ok(`status --json ${ON_DISK}`)).json()
+    expect(status).toMatchObject({ keyList: 1, versionFloor: '1.0', epochFloor: 0 })
     expect((await shop.ok(`keys trust @fleet.keys --json ${ON_DISK}`)).json()).toMatchObject({
       changed: false,
     })

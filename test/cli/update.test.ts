@@ -167,8 +167,8 @@ test('disk build prints the partitions as they are on the disk', async () => {
 test('the event log tells what happened, in order', async () => {
   await makeBundle(shop, '2.0')
   await shop.ok(`apply @2.0.bundle ${ON_DISK}`)
-  const { events } = (await shop.ok(`status --log --json ${ON_DISK}`)).json()
-  const kinds = events.map((line: { event: { event: string } }) => line.event.event)
+  const events = (await shop.ok(`log --json ${ON_DISK}`)).json()
+  const kinds = events.map(({ event }: { event: string }) => event)
   expect([kinds[0], kinds.at(-1)]).toEqual(['start', 'done'])
   expect(kinds).toContain('step')
 })

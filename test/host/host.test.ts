@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { openWorkshop, type Workshop } from '../support/cli.ts'
 
 let shop: Workshop
@@ -7,7 +7,10 @@ let shop: Workshop
 beforeEach(() => {
   shop = openWorkshop()
 })
-afterEach(() => shop.close())
+afterEach(() => {
+  vi.unstubAllEnvs()
+  shop.close()
+})
 
 describe('a region', () => {
   beforeEach(() => writeFileSync(shop.path('disk'), Buffer.alloc(8192, 'x')))
@@ -77,6 +80,14 @@ describe('programs', () => {
   test('run in a fixed locale', async () => {
     expect(await shop.host.exec('sh', ['-c', 'echo $LC_ALL'])).toBe('C.UTF-8\n')
   })
+
+  test.each([['/usr/bin:/bin'], [undefined]])(
+    'of root are found with the PATH %s of a user',
+    async (path) => {
+      vi.stubEnv('PATH', path)
+      expect(await shop.host.exec('sfdisk', ['--version'])).toContain('sfdisk from util-linux')
+    },
+  )
 
   test.each([
     [

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { readTable, writeTable } from '../../src/host/sfdisk.ts'
-import { BOOTSTATE_BYTES, parseLayout } from '../../src/model/layout.ts'
+import { BOOTSTATE_BYTES, LOADER_ROLES, parseLayout } from '../../src/model/layout.ts'
 import { openWorkshop, type Workshop } from '../support/cli.ts'
 
 let shop: Workshop
@@ -16,6 +16,8 @@ const FOLDER = join(import.meta.dirname, '../../layouts')
 const SIZES: Record<string, number> = {
   'gpt-bios.sfdisk': 4 * 1024 ** 3,
   'gpt-bios-tiny.sfdisk': 512 * 1024 ** 2,
+  'gpt-bios-uefi.sfdisk': 4 * 1024 ** 3,
+  'gpt-uefi.sfdisk': 4 * 1024 ** 3,
 }
 
 describe('the layouts we ship', () => {
@@ -89,7 +91,7 @@ describe('a partition table', () => {
 
   test.each<[string, string, string]>([
     ['another label', tableOf((entries) => entries, 'dos'), 'its label is dos'],
-    ['a missing role', tableOf((entries) => entries.slice(1)), 'no partition is named bios-boot'],
+    ['a missing role', tableOf((entries) => entries.slice(1)), 'no partition is named bios-boot or esp'],
     [
       'a role twice',
       tableOf((entries) => [...entries, ...entries.slice(-1)]),
@@ -109,8 +111,53 @@ describe('a partition table', () => {
       ),
       'bootstate has 51200 bytes',
     ],
+    [
+      'a slot that reaches into the other',
+      tableOf((entries) =>
+        entries.map((entry) => (entry.name.startsWith('rootfs') ? { ...entry, size: 8193 } : entry)),
+      ),
+      '/dev/nvme0n1p4 and /dev/nvme0n1p5 overlap',
+    ],
+    [
+      'one PARTUUID for both slots',
+      tableOf((entries) =>
+        entries.map((entry) => (entry.name.startsWith('rootfs') ? { ...entry, uuid: 'AB-4' } : entry)),
+      ),
+      'rootfs-a and rootfs-b have the same PARTUUID',
+    ],
+    [
+      'a slot without a PARTUUID',
+      tableOf((entries) =>
+        entries.map((entry) => (entry.name === 'rootfs-a' ? { ...entry, uuid: '' } : entry)),
+      ),
+      'rootfs-a has no PARTUUID',
+    ],
+    ['text that is no JSON', '{"partitiontable":', 'sfdisk printed something else'],
   ])('with %s is refused', (_, json, message) => {
     expect(() => parseLayout(json, 'disk')).toThrow(message)
+  })
+
+  const ESP = { name: 'esp', size: 67_584, type: 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b' }
+  const withEsp = (edit: Partial<Entry>, from = 1) =>
+    tableOf((entries) => [
+      ...entries.slice(from),
+      { node: '/dev/nvme0n1p7', start: 7 * 8192, uuid: 'AB-7', ...ESP, ...edit },
+    ])
+
+  test.each<[string, string, string[]]>([
+    ['bios-boot boots with BIOS', tableOf((entries) => entries), ['bios-boot']],
+    ['esp boots with UEFI', withEsp({}), ['esp']],
+    ['both boots either way', withEsp({}, 0), ['bios-boot', 'esp']],
+  ])('with %s', (_, json, loaders) => {
+    const found: string[] = Object.keys(parseLayout(json, 'disk').partitions)
+    expect(LOADER_ROLES.filter((role) => found.includes(role))).toEqual(loaders)
+  })
+
+  test.each<[string, Partial<Entry>, string]>([
+    ['that firmware would not look at', { type: 'X' }, 'esp has the type X, expected C12A7328'],
+    ['with no room for FAT32', { size: 67_583 }, 'esp has 34602496 bytes, 34603008 are needed'],
+  ])('with an esp %s is refused', (_, edit, message) => {
+    expect(() => parseLayout(withEsp(edit), 'disk')).toThrow(message)
   })
 
   test('with several faults names them all', () => {

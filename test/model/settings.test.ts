@@ -20,8 +20,12 @@ describe('settings', () => {
     ['an unknown key in a table', '[health]\ntcpp = []', /health\.tcpp/],
     ['another type', 'tries = "3"', /tries/],
     ['a port without a host', '[health]\ntcp = ["22"]', /HOST:PORT/],
+    ['a timeout that no timer has', '[health]\ntimeout = 1.0005', /health\.timeout/],
+    ['a port that there is not', '[health]\ntcp = ["localhost:65536"]', /port up to 65535/],
     ['an address that is no URL', '[health]\nhttp = ["localhost"]', /starts with http/],
+    ['a URL that cannot be', '[health]\nhttp = ["http://host:99999/"]', /expected a URL/],
     ['more tries than the loader counts', 'tries = 8', /tries/],
+    ['a rate at which nothing comes', '[download]\nrate = 0', /download\.rate/],
     ['a threshold that lets anything in', 'threshold = 0', /threshold/],
     ['no TOML', 'tries = = 3', /is not TOML/],
   ])('with %s are refused, naming it', (_, text, message) => {

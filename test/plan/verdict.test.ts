@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { arm, confirm, initialBootState } from '../../src/model/boot-state.ts'
+import { arm, confirm, disarm, initialBootState } from '../../src/model/boot-state.ts'
 import type { Facts } from '../../src/model/facts.ts'
 import { planApply } from '../../src/plan/apply.ts'
 import { describePlan } from '../../src/plan/describe.ts'
@@ -57,6 +57,12 @@ describe('after a boot', () => {
       'stop-watchdog',
     ])
     expect(describePlan(plan)).toContain('tries were spent')
+  })
+
+  test('a power cut between the note of a trial and the arming: the new release never ran, it is not rejected', () => {
+    const noted = live(factsOf({ a: '1.0', b: '2.0', boot: disarm(initialBootState('a'), 'b'), trial: 'b' }))
+    expect(kinds(planVerdict(noted, good, now))).toEqual(['confirm-slot', 'record-trial', 'stop-watchdog'])
+    expect(kinds(planVerdict(noted, bad, now))).toEqual(['stop-watchdog'])
   })
 
   test('the old release runs although the new one has tries left: its kernel did not load', () => {

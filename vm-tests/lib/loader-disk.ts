@@ -4,6 +4,8 @@ import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AREA, formatBootstate } from '../../src/boot/bootstate-area.ts'
 import { embedCore, makeCoreImage } from '../../src/boot/grub-core.ts'
+import { makeEfiImage } from '../../src/boot/grub-efi.ts'
+import { makeEfiPartition } from '../../src/boot/grub-efi-partition.ts'
 import { renderGrubCfg } from '../../src/boot/grub-script.ts'
 import { squashfsPacking } from '../../src/build/image.ts'
 import { realHost } from '../../src/host/real-host.ts'
@@ -13,16 +15,28 @@ import type { LoaderCase, SlotContent } from '../loader-cases.ts'
 import { APPEND, PARTS } from './prediction.ts'
 import { buildTestKernel } from './test-kernel.ts'
 
-/** Another GRUB than the installed one: a folder with its i386-pc modules. Its grub-mkimage has to be first in PATH. */
+/** Another GRUB than the installed one: a folder as /usr/lib/grub. Its grub-mkimage has to be first in PATH. */
 const MODULES = process.env.PINE_GRUB_MODULES
-const LOADER = { sleepSeconds: 1, ...(MODULES && { modulesDir: MODULES }) }
+const loaderOptions = (format: string) => ({
+  sleepSeconds: 1,
+  ...(MODULES && { modulesDir: join(MODULES, format) }),
+})
 const MIB = 1024 * 1024
 const SECTOR_BYTES = 512
 const TEMPLATE = join(import.meta.dirname, '..', '..', 'src', 'system', 'grub.cfg')
 
-/** Partitions of the test disk, each 1 MiB, in order from 1 MiB on. */
-const OFFSETS = { core: MIB, bootstate: 2 * MIB, a: 3 * MIB, b: 4 * MIB, r: 5 * MIB, state: 6 * MIB }
-const DISK_BYTES = 8 * MIB
+/** Partitions of the test disk, each 1 MiB, in order from 1 MiB on; esp is larger. It boots with BIOS and with UEFI. */
+const OFFSETS = {
+  core: MIB,
+  bootstate: 2 * MIB,
+  a: 3 * MIB,
+  b: 4 * MIB,
+  r: 5 * MIB,
+  state: 6 * MIB,
+  esp: 7 * MIB,
+}
+const ESP_BYTES = 33 * MIB
+const DISK_BYTES = 41 * MIB
 
 const TABLE = `label: gpt
 start=2048, size=2048, type=21686148-6449-6E6F-744E-656564454649, name=bios-boot
@@ -31,6 +45,7 @@ size=2048, type=L, name=rootfs-a, uuid=${PARTS.a.partuuid}
 size=2048, type=L, name=rootfs-b, uuid=${PARTS.b.partuuid}
 size=2048, type=L, name=old, uuid=${PARTS.r.partuuid}
 size=2048, type=L, name=state, uuid=${PARTS.state.partuuid}
+size=33MiB, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, name=esp
 `
 
 /** A disk with our loader and nothing in the slots, and what can be put into them. */
@@ -46,11 +61,13 @@ export async function buildLoaderKit(dir: string): Promise<LoaderKit> {
   const blank = join(dir, 'blank.disk')
   writeFileSync(blank, Buffer.alloc(DISK_BYTES))
   execFileSync('sfdisk', ['--quiet', '--no-reread', blank], { input: TABLE })
-  const loader = await makeCoreImage(realHost(), LOADER)
-  const placed = embedCore(loader, { coreLba: OFFSETS.core / SECTOR_BYTES, availableBytes: MIB })
+  const bios = await makeCoreImage(realHost(), loaderOptions('i386-pc'))
+  const placed = embedCore(bios, { coreLba: OFFSETS.core / SECTOR_BYTES, availableBytes: MIB })
+  const uefi = await makeEfiImage(realHost(), loaderOptions('x86_64-efi'))
   await patch(blank, [
     [placed.bootCode, 0],
     [placed.core, OFFSETS.core],
+    [await makeEfiPartition(realHost(), uefi, ESP_BYTES), OFFSETS.esp],
   ])
   return { dir, blank, contents: buildContents(dir) }
 }
@@ -180,6 +197,11 @@ export async function wipeArea(path: string): Promise<void> {
   await patch(path, [[Buffer.alloc(BOOTSTATE_BYTES), OFFSETS.bootstate]])
 }
 
+/** Makes esp no file system: a power cut left the disk without what comes last. */
+export async function cutEsp(path: string): Promise<void> {
+  await patch(path, [[Buffer.alloc(SECTOR_BYTES), OFFSETS.esp]])
+}
+
 /** Fills slot a with an ext4 that has the files of a bootstate partition in its root. */
 export async function putImpostor(kit: LoaderKit, path: string): Promise<void> {
   const tree = join(kit.dir, 'impostor')
@@ -194,7 +216,7 @@ export const MBR_PARTS = { a: 'msdos2', b: 'msdos3' }
 
 /** Replaces the GPT by an MBR with bootstate and the slots; the loader then lies in the gap before the first. */
 export async function makeMbrTable(path: string): Promise<void> {
-  const loader = await makeCoreImage(realHost(), LOADER)
+  const loader = await makeCoreImage(realHost(), loaderOptions('i386-pc'))
   const placed = embedCore(loader, { coreLba: 1, availableBytes: MIB - SECTOR_BYTES })
   const starts = [OFFSETS.bootstate, OFFSETS.a, OFFSETS.b].map((offset) => offset / SECTOR_BYTES)
   await patch(path, [[Buffer.alloc(OFFSETS.bootstate), 0]])

@@ -26,7 +26,7 @@ export interface Prediction extends Boot {
 }
 
 /** Variables that the loader saves, in its order. */
-function savedVariables({ next, slots, rearms, last }: BootState): [string, string][] {
+export function savedVariables({ next, slots, rearms, last }: BootState): [string, string][] {
   return [
     ['next', next ?? '-'],
     ['a_left', String(slots.a.left)],

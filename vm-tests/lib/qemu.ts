@@ -4,9 +4,13 @@ import { finished } from 'node:stream/promises'
 import { StringDecoder } from 'node:string_decoder'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+export type Firmware = 'bios' | 'uefi'
+
 export interface VmOptions {
-  /** Path of a raw disk image: the first BIOS disk, `/dev/vda` in the guest. It is written to. */
+  /** Path of a raw disk image: the firmware's first disk, `/dev/vda` in the guest. It is written to. */
   disk: string
+  /** Default `bios`. */
+  firmware?: Firmware
   /** Default 512. */
   memoryMiB?: number
   /** Further qemu arguments, such as a second `-drive`, `-netdev` or `-device`. */
@@ -17,6 +21,12 @@ export interface VmOptions {
   cache?: 'writeback' | 'writethrough' | 'unsafe'
   /** The disk refuses writes. */
   readOnly?: boolean
+  /** What the disk hangs on; default `virtio`. With `scsi` it is `/dev/sda`, and firmware writes to its cache as well. */
+  bus?: 'virtio' | 'scsi'
+  /** A guest that reboots starts over in the same machine; else that ends qemu, with exit code 0. */
+  restarts?: boolean
+  /** Called with all serial output so far, whenever there is more. */
+  onOutput?: (output: string) => void
   /** False for a machine without a serial port: nothing is seen of it but its exit code and its disk. */
   hasSerial?: boolean
 }
@@ -35,18 +45,37 @@ export interface Vm {
   output(): string
 }
 
+/** OVMF without Secure Boot, of Debian's package ovmf; `PINE_OVMF` names another folder. */
+const OVMF = process.env.PINE_OVMF ?? '/usr/share/OVMF'
+
+/** With pflash, not `-bios`: without a place for its variables OVMF writes them into a file on the disk. */
+function firmwareArguments(firmware: Firmware): string[] {
+  if (firmware === 'bios') return []
+  const code = `file=${OVMF}/OVMF_CODE_4M.fd,readonly=on`
+  // Discarded at the end: each machine is a new one.
+  const variables = `file=${OVMF}/OVMF_VARS_4M.fd,snapshot=on`
+  return [code, variables].flatMap((flash) => ['-drive', `if=pflash,format=raw,${flash}`])
+}
+
 function qemuArguments(options: VmOptions): string[] {
   const serial = options.hasSerial === false ? 'none' : 'stdio'
-  const drive = ['format=raw', 'if=virtio', `cache=${options.cache ?? 'writeback'}`]
-  if (options.readOnly) drive.push('readonly=on')
   return [
     ...['-accel', 'tcg,thread=multi', '-m', String(options.memoryMiB ?? 512)],
     // Not -nographic: with it SeaBIOS mirrors its screen, and all of GRUB's, to the serial port.
     ...['-nodefaults', '-display', 'none', '-vga', 'std', '-monitor', 'none', '-serial', serial],
-    ...['-no-reboot', '-boot', 'strict=on'],
-    ...['-drive', [`file=${options.disk}`, ...drive].join(',')],
+    ...(options.restarts ? [] : ['-no-reboot']),
+    ...['-boot', 'strict=on'],
+    ...firmwareArguments(options.firmware ?? 'bios'),
+    ...diskArguments(options),
     ...(options.extraArgs ?? []),
   ]
+}
+
+function diskArguments({ disk, cache = 'writeback', readOnly, bus = 'virtio' }: VmOptions): string[] {
+  const drive = [`file=${disk}`, 'format=raw', `cache=${cache}`, ...(readOnly ? ['readonly=on'] : [])]
+  if (bus === 'virtio') return ['-drive', [...drive, 'if=virtio'].join(',')]
+  const scsi = ['-device', 'virtio-scsi-pci', '-device', 'scsi-hd,drive=disk,bootindex=0']
+  return ['-drive', [...drive, 'if=none', 'id=disk'].join(','), ...scsi]
 }
 
 function indexAfter(text: string, pattern: string | RegExp, from: number): [string, number] | undefined {
@@ -58,7 +87,7 @@ function indexAfter(text: string, pattern: string | RegExp, from: number): [stri
   return match ? [match[0], from + match.index + match[0].length] : undefined
 }
 
-/** Starts qemu without waiting for anything. `-no-reboot`: a guest that reboots ends it, with exit code 0. */
+/** Starts qemu without waiting for anything. */
 export function startVm(options: VmOptions): Vm {
   const child = spawn('qemu-system-x86_64', qemuArguments(options), { stdio: ['pipe', 'pipe', 'pipe'] })
   const killWithUs = () => void child.kill('SIGKILL')
@@ -72,6 +101,7 @@ export function startVm(options: VmOptions): Vm {
   const receive = (chunk: Buffer) => {
     text += decoder.write(chunk)
     log.write(chunk)
+    options.onOutput?.(text)
     wake()
   }
   child.stdout.on('data', receive)

@@ -11,8 +11,10 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { AGENT } from '../../src/build/prepare.ts'
 
-const REPO = join(import.meta.dirname, '../..')
+/** The programs here are run from the top of the repository. */
+const REPO = process.cwd()
 const CACHE = join(REPO, '.cache/vm')
 const DIST = join(REPO, 'dist')
 
@@ -38,7 +40,7 @@ export function releaseTrees(): Record<Release, string> {
   const key = digest([
     bases,
     ...filesIn(DIST).map((path) => readFileSync(path)),
-    readFileSync(import.meta.filename),
+    readFileSync(join(REPO, 'vm-tests/lib/release-trees.ts')),
   ])
   const folder = kept('releases', key, (into) => {
     for (const name of ['r1', 'r2'] as const) buildRelease(join(bases, name), join(into, name), name)
@@ -53,18 +55,20 @@ export function releaseTrees(): Record<Release, string> {
   }
 }
 
-function debianTrees(): string {
+/** Folder with a Debian of packages for r1 and r2. */
+export function debianTrees(): string {
   return kept('debian', digest([SUITE, JSON.stringify(PACKAGES)]), (into) => {
     for (const [name, packages] of Object.entries(PACKAGES)) {
-      const options = [
-        '--variant=minbase',
-        `--include=${packages.join(',')}`,
-        '--dpkgopt=path-exclude=/usr/share/doc/*',
-      ]
-      const keyring = existsSync(KEYRING) ? [`--keyring=${KEYRING}`] : []
-      run('mmdebstrap', [...options, ...keyring, '--quiet', SUITE, join(into, name), debianMirror()])
+      bootstrap(SUITE, join(into, name), ['--variant=minbase', `--include=${packages.join(',')}`])
     }
   })
+}
+
+/** Makes a tree of Debian's packages, without their documentation. */
+export function bootstrap(suite: string, tree: string, options: readonly string[]): void {
+  const keyring = existsSync(KEYRING) ? [`--keyring=${KEYRING}`] : []
+  const leave = '--dpkgopt=path-exclude=/usr/share/doc/*'
+  run('mmdebstrap', [...options, leave, ...keyring, '--quiet', suite, tree, debianMirror()])
 }
 
 /** The first Debian archive among this machine's apt sources. */
@@ -113,7 +117,7 @@ function prepare(tree: string): void {
   run(process.execPath, [join(DIST, 'pine-update.cjs'), 'image', 'prepare', tree])
 }
 
-function put(tree: string, path: string, content: string, mode = 0o644): void {
+export function put(tree: string, path: string, content: string | Uint8Array, mode = 0o644): void {
   const to = join(tree, path)
   mkdirSync(dirname(to), { recursive: true })
   rmSync(to, { force: true })
@@ -122,7 +126,7 @@ function put(tree: string, path: string, content: string, mode = 0o644): void {
 }
 
 /** A folder of the cache that `build` fills once; replaces those of the same kind with another key. */
-function kept(kind: string, key: string, build: (into: string) => void): string {
+export function kept(kind: string, key: string, build: (into: string) => void): string {
   const folder = join(CACHE, `${kind}-${key}`)
   if (existsSync(folder)) return folder
   mkdirSync(CACHE, { recursive: true })
@@ -137,11 +141,13 @@ function kept(kind: string, key: string, build: (into: string) => void): string 
   return folder
 }
 
-function filesIn(folder: string): string[] {
+/** Of the agent that lies in `folder`, by path. */
+export function filesIn(folder: string): string[] {
   const entries = readdirSync(folder, { recursive: true, withFileTypes: true })
   return entries
-    .filter((entry) => entry.isFile() && entry.name !== 'demo.cjs')
+    .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
+    .filter((path) => AGENT.some((name) => path.startsWith(join(DIST, name))))
     .sort()
 }
 

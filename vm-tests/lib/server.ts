@@ -1,7 +1,7 @@
 import { copyFileSync, statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import type { StatusReport } from '../../src/agent/status.ts'
-import { startVm, type Vm } from './qemu.ts'
+import { type Firmware, startVm, type Vm } from './qemu.ts'
 
 const MINUTE_MS = 60_000
 const BOOT_MS = 5 * MINUTE_MS
@@ -39,22 +39,31 @@ export interface Boot {
   powerOff(): Promise<void>
 }
 
+export interface BootOptions {
+  /** Lies on the second disk. */
+  bundle?: string
+  /** One more device, as qemu names it. */
+  device?: string
+  /** Default `bios`. */
+  firmware?: Firmware
+}
+
 export interface Server {
-  /** Power on; the bundle, where there is one, lies on the second disk. `device`: one more, as qemu names it. */
-  boot(name: string, options?: { bundle?: string; device?: string }): Boot
+  /** Power on. */
+  boot(name: string, options?: BootOptions): Boot
   /** Ends what still runs. */
   stop(): Promise<void>
   /** One file for each boot. */
   readonly logs: readonly string[]
 }
 
-/** A server with that disk: 512 MiB, BIOS, a serial port, no network. */
+/** A server with that disk: 512 MiB, a serial port, no network. */
 export function openServer(disk: string, dir: string): Server {
   const logs: string[] = []
   let running: Vm | undefined
   return {
     logs,
-    boot(name, { bundle, device } = {}) {
+    boot(name, { bundle, device, firmware = 'bios' } = {}) {
       const serialLog = join(dir, `${logs.length + 1}-${name}.log`)
       logs.push(serialLog)
       const extraArgs = [
@@ -62,7 +71,7 @@ export function openServer(disk: string, dir: string): Server {
         ...(bundle === undefined ? [] : secondDisk(bundle, dir)),
         ...(device === undefined ? [] : ['-device', device]),
       ]
-      const vm = startVm({ disk, serialLog, extraArgs })
+      const vm = startVm({ disk, firmware, serialLog, extraArgs })
       running = vm
       return openBoot(vm, bundle === undefined ? 0 : statSync(bundle).size)
     },
