@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { thirdPartyLicences } from './licences.mjs'
 import { nodeLicence, requireRuntime } from './runtime.mjs'
@@ -23,16 +23,19 @@ const AGENT = ['pine-update.cjs', 'native', 'blake3_js_bg.wasm', 'system', 'layo
 /** 2020-01-01; tar warns of files from 1970. */
 const EPOCH = '1577836800'
 
-const { values: options } = parseArgs({
-  options: {
-    /** Folder for the archive and its .sha256. */
-    out: { type: 'string', default: join(REPO, 'dist') },
-    /** The Node to pack. */
-    runtime: { type: 'string', default: process.execPath },
-    /** Of gzip. 9 takes three times as long as 6 and saves 0.6 %. */
-    level: { type: 'string', default: '6' },
-  },
-})
+function readOptions() {
+  const { values } = parseArgs({
+    options: {
+      /** Folder for the archive and its .sha256. */
+      out: { type: 'string', default: join(REPO, 'dist') },
+      /** The Node to pack. */
+      runtime: { type: 'string', default: process.execPath },
+      /** Of gzip. 9 takes three times as long as 6 and saves 0.6 %. */
+      level: { type: 'string', default: '6' },
+    },
+  })
+  return values
+}
 
 function stage(folder, { runtime, nodeVersion }) {
   const lib = join(folder, 'lib')
@@ -49,18 +52,12 @@ function stage(folder, { runtime, nodeVersion }) {
   writeFileSync(join(folder, 'LICENSE.third-party'), thirdPartyLicences(REPO))
 }
 
-function pack(folder, archive) {
-  const same = [
-    '--sort=name',
-    '--format=ustar',
-    '--owner=0',
-    '--group=0',
-    '--numeric-owner',
-    '--mode=u=rwX,go=rX',
-  ]
+function pack(folder, { archive, level }) {
+  const owner = ['--owner=0', '--group=0', '--numeric-owner', '--mode=u=rwX,go=rX']
   const mtime = `--mtime=@${process.env.SOURCE_DATE_EPOCH ?? EPOCH}`
-  const gzip = `--use-compress-program=gzip -n -${options.level}`
-  execFileSync('tar', ['-cf', archive, ...same, mtime, gzip, '-C', resolve(folder, '..'), basename(folder)])
+  const gzip = `--use-compress-program=gzip -n -${level}`
+  const same = ['--sort=name', '--format=ustar', mtime, ...owner]
+  execFileSync('tar', ['-cf', archive, gzip, ...same, '-C', dirname(folder), basename(folder)])
   const sum = createHash('sha256').update(readFileSync(archive)).digest('hex')
   writeFileSync(`${archive}.sha256`, `${sum}  ${basename(archive)}\n`)
 }
@@ -68,18 +65,19 @@ function pack(folder, archive) {
 const mb = (path) => `${(statSync(path).size / 1e6).toFixed(1)} MB`
 
 function main() {
-  const nodeVersion = requireRuntime(options.runtime)
+  const { out, runtime, level } = readOptions()
+  const nodeVersion = requireRuntime(runtime)
   const { version } = JSON.parse(readFileSync(join(REPO, 'package.json'), 'utf8'))
   const name = `pine-update-${version}-linux-${process.arch}`
   const work = mkdtempSync(join(tmpdir(), 'pine-package-'))
   try {
     const folder = join(work, name)
-    const archive = resolve(options.out, `${name}.tar.gz`)
-    stage(folder, { runtime: options.runtime, nodeVersion })
+    const archive = resolve(out, `${name}.tar.gz`)
+    stage(folder, { runtime, nodeVersion })
     // What was packed starts here at least.
     execFileSync(join(folder, 'pine-update'), ['--version'])
-    mkdirSync(options.out, { recursive: true })
-    pack(folder, archive)
+    mkdirSync(out, { recursive: true })
+    pack(folder, { archive, level })
     console.log(`${archive}: ${mb(archive)}, with Node ${nodeVersion} of ${mb(join(folder, 'lib/node'))}`)
   } finally {
     rmSync(work, { recursive: true, force: true })
@@ -90,8 +88,5 @@ try {
   main()
 } catch (error) {
   console.error(`package: ${error.message}`)
-  console.error(
-    '  any Node 20.19 or newer of https://nodejs.org/dist will do: npm run package -- --runtime FILE',
-  )
   process.exitCode = 1
 }

@@ -13,8 +13,18 @@ const OLDEST_NODE = '20.19.0'
 
 const isNewer = (one, other) => one.localeCompare(other, 'en', { numeric: true }) > 0
 
-/** The version of a Node that runs wherever the archive has to. Throws an `Error` that says why another one does not. */
+/** The version of a Node that runs wherever the archive has to. Throws where it does not, and says why. */
 export function requireRuntime(runtime) {
+  try {
+    return checkRuntime(runtime)
+  } catch (cause) {
+    const hint =
+      'give the bin/node of an archive from https://nodejs.org/dist: npm run package -- --runtime FILE'
+    throw new Error(`${cause.message}\n  ${hint}`, { cause })
+  }
+}
+
+function checkRuntime(runtime) {
   const headers = run('objdump', ['--private-headers', runtime])
   const beyond = excess(headers)
   if (beyond.length > 0) throw new Error(`${runtime} asks for more than Debian 11 has: ${beyond.join(', ')}`)

@@ -17,6 +17,7 @@ export async function inodePlaces(volume: Ext4Volume, number: number): Promise<P
   const inode = await readInode(volume, number)
   if ((inode.readUInt32LE(32) & FLAG_EXTENTS) === 0) return undefined
   const bytes = inode.readUInt32LE(4) + inode.readUInt32LE(108) * 2 ** 32
+  if (!Number.isSafeInteger(bytes)) throw broken(`inode ${number} has ${bytes} bytes`)
   const root = inode.subarray(MAP_AT, MAP_AT + MAP_BYTES)
   const extents = await readExtents({ volume, seen: new Set() }, root, MAX_DEPTH)
   return placesOf(extents, bytes, volume.blockBytes)

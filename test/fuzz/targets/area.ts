@@ -32,7 +32,7 @@ const SEEDS = [
 
 function mutateArea(input: Buffer, random: Random, donor: Buffer): Buffer {
   const patches = decodePatches(input)
-  const others = decodePatches(donor)
+  const others = [...decodePatches(donor), ...SEEDS.flatMap(decodePatches)]
   for (let left = few(random, 4); left > 0; left--) {
     const at = random.below(patches.length)
     const old = patches[at]
