@@ -18,12 +18,13 @@ import { openRegion, readSource } from './region.ts'
 import { freeBytes } from './space.ts'
 import { stopWatchdog } from './watchdog.ts'
 
+const CLOCK: Clock = {
+  monotonicMs: () => performance.now(),
+  sleep: (ms, signal) => setTimeout(ms, undefined, { ...(signal !== undefined && { signal }) }),
+}
+
 /** The machine this process runs on. */
-export function realHost(): Host {
-  const clock: Clock = {
-    monotonicMs: () => performance.now(),
-    sleep: (ms, signal) => setTimeout(ms, undefined, { ...(signal !== undefined && { signal }) }),
-  }
+export function realHost(clock = CLOCK): Host {
   return {
     ...clock,
     exec,

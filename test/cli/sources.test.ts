@@ -4,7 +4,6 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { digestOf } from '../../src/core/digest.ts'
-import type { Host } from '../../src/host/host.ts'
 import { realHost } from '../../src/host/real-host.ts'
 import { makeBundle, makeHost, ON_DISK, openWorkshop, slotContent, type Workshop } from '../support/cli.ts'
 
@@ -21,13 +20,12 @@ beforeEach(async () => {
   cuts = []
   asked = []
   sleptMs = 0
-  const host: Host = {
-    ...realHost(),
+  const host = realHost({
     monotonicMs: () => sleptMs,
     sleep: async (ms) => {
       sleptMs += ms
     },
-  }
+  })
   shop = openWorkshop(host)
   await makeHost(shop)
   await makeBundle(shop, '2.0')

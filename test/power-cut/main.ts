@@ -46,7 +46,7 @@ function jobsOfRun(): Job[] {
     outcomes: wholeNumber('outcomes'),
     follow: 0.1,
     followEnds: 1,
-    cutAgain: 0.6,
+    cutAgain: 0.75,
     half: true,
   }
   const brief: Budget = { outcomes: 30, follow: 0, followEnds: 0, cutAgain: 0, half: true }
