@@ -14,6 +14,7 @@ const PROGRAMS = {
   applies: 'test/applies.ts',
   'power-cut': 'test/power-cut/main.ts',
   fuzz: 'test/fuzz/main.ts',
+  soak: 'vm-tests/soak.ts',
 }
 const DATA = { 'src/system': 'dist/system', layouts: 'dist/layouts' }
 
