@@ -115,7 +115,24 @@ export function mutateTree(tree: Tree, random: Random, donor: Tree): Tree {
     const slot = random.once(4) ? slots[random.below(Math.min(slots.length, 8))] : random.pick(slots)
     if (slot !== undefined) random.pick(TREE_STEPS)(slot, random, donor)
   }
-  return root
+  return cutAt(root, { left: MOST_UNITS })
+}
+
+/** Somewhat more than the longest input. */
+const MOST_UNITS = 100_000
+
+/** A tree that borrows from itself a few times in a row has few places, but written out it would fill the memory. */
+function cutAt(tree: Tree, budget: { left: number }): Tree {
+  budget.left -= 1 + (typeof tree === 'string' || Buffer.isBuffer(tree) ? tree.length : 0)
+  if (budget.left < 0) return null
+  if (Array.isArray(tree)) return cutList(tree, budget).map((item) => cutAt(item, budget))
+  if (!(tree instanceof Pairs)) return tree
+  const entries = cutList(tree.entries, budget)
+  return new Pairs(entries.map(([key, item]) => [cutAt(key, budget), cutAt(item, budget)]))
+}
+
+function cutList<Item>(items: readonly Item[], { left }: { left: number }): readonly Item[] {
+  return items.length > left ? items.slice(0, left) : items
 }
 
 function slotsOf(root: Slot): Slot[] {

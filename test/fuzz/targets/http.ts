@@ -149,17 +149,18 @@ const redirects: TargetEntry = {
       decode(input) {
         const [address = '', location] = input.toString().split('\n')
         const from = parseHttpUrl(address)
-        return { from, to: redirectTarget(from, location) }
+        return { from, to: redirectTarget(from, location), location: location ?? '' }
       },
       codes: ['USAGE', 'DOWNLOAD_FAILED'],
       echoes: true,
-      verdict({ from, to }) {
+      verdict({ from, to, location }) {
         requireThat(
           to.protocol === 'https:' || (to.protocol === 'http:' && from.protocol === 'http:'),
           `it goes to ${to}`,
         )
         requireThat(to.hostname !== '', 'it goes nowhere')
-        const isGiven = from.password !== '' && to.password === from.password
+        // Not one that the server names itself.
+        const isGiven = from.password !== '' && to.password === from.password && !location.includes('@')
         requireThat(
           !isGiven || to.origin === from.origin || to.username !== '',
           `a password goes to ${to.origin}`,
