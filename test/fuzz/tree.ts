@@ -114,21 +114,25 @@ export function mutateTree(tree: Tree, random: Random, donor: Tree): Tree {
     // Near the root there are few places, but what happens there matters most.
     const slot = random.once(4) ? slots[random.below(Math.min(slots.length, 8))] : random.pick(slots)
     if (slot !== undefined) random.pick(TREE_STEPS)(slot, random, donor)
+    root = cutAt(root, { left: MOST_UNITS })
   }
-  return cutAt(root, { left: MOST_UNITS })
+  return root
 }
 
 /** Somewhat more than the longest input. */
 const MOST_UNITS = 100_000
 
+/** Deeper than any decoder goes; a writer of text has the text of each level in its hands. */
+const MOST_LEVELS = 200
+
 /** A tree that borrows from itself a few times in a row has few places, but written out it would fill the memory. */
-function cutAt(tree: Tree, budget: { left: number }): Tree {
+function cutAt(tree: Tree, budget: { left: number }, level = 0): Tree {
   budget.left -= 1 + (typeof tree === 'string' || Buffer.isBuffer(tree) ? tree.length : 0)
-  if (budget.left < 0) return null
-  if (Array.isArray(tree)) return cutList(tree, budget).map((item) => cutAt(item, budget))
+  if (budget.left < 0 || level > MOST_LEVELS) return null
+  const cut = (item: Tree) => cutAt(item, budget, level + 1)
+  if (Array.isArray(tree)) return cutList(tree, budget).map(cut)
   if (!(tree instanceof Pairs)) return tree
-  const entries = cutList(tree.entries, budget)
-  return new Pairs(entries.map(([key, item]) => [cutAt(key, budget), cutAt(item, budget)]))
+  return new Pairs(cutList(tree.entries, budget).map(([key, item]) => [cut(key), cut(item)]))
 }
 
 function cutList<Item>(items: readonly Item[], { left }: { left: number }): readonly Item[] {
@@ -245,11 +249,22 @@ function changeList(slot: Slot, random: Random): void {
       list[other] = item
       break
     case 3:
-      for (let copies = 1 << random.below(8); copies > 0; copies--) list.push(copyOf(item))
+      for (let copies = Math.min(1 << random.below(8), copiesOf(item)); copies > 0; copies--)
+        list.push(copyOf(item))
       break
     default:
       list.reverse()
   }
+}
+
+/** How many there is room for. */
+function copiesOf(item: unknown): number {
+  return Math.ceil(MOST_UNITS / unitsOf(item))
+}
+
+function unitsOf(item: unknown): number {
+  const items = item instanceof Pairs ? item.entries : Array.isArray(item) ? item : []
+  return items.reduce((sum: number, inner: unknown) => sum + unitsOf(inner), 1)
 }
 
 function copyOf(item: unknown): unknown {
