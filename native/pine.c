@@ -8,21 +8,54 @@ napi_value fail(napi_env env, const char *code, const char *message) {
   return NULL;
 }
 
-napi_value fail_errno(napi_env env) {
-  switch (errno) {
-    case EBADF: return fail(env, "EBADF", "bad file descriptor");
-    case EINTR: return fail(env, "EINTR", "interrupted");
-    case EINVAL: return fail(env, "EINVAL", "not possible on this kind of file");
-    case ENOLCK: return fail(env, "ENOLCK", "no locks available");
-    case ESPIPE: return fail(env, "ESPIPE", "not a file that can seek");
-    default: return fail(env, "EIO", "system call failed");
+static const struct {
+  int number;
+  const char *code, *message;
+} ERRNOS[] = {
+  {EBADF, "EBADF", "bad file descriptor"},
+  {EBUSY, "EBUSY", "in use"},
+  {EDQUOT, "EDQUOT", "quota exceeded"},
+  {EFBIG, "EFBIG", "larger than a file can be there"},
+  {EINTR, "EINTR", "interrupted"},
+  {EINVAL, "EINVAL", "not possible on this kind of file"},
+  {ENOLCK, "ENOLCK", "no locks available"},
+  {ENOMEM, "ENOMEM", "out of memory"},
+  {ENOSPC, "ENOSPC", "no space left on device"},
+  {ENOTTY, "ENOTTY", "not possible on this kind of file system"},
+  {EOPNOTSUPP, "EOPNOTSUPP", "not possible on this kind of file system"},
+  {EPERM, "EPERM", "operation not permitted"},
+  {EROFS, "EROFS", "read-only file system"},
+  {ESPIPE, "ESPIPE", "not a file that can seek"},
+  {ETXTBSY, "ETXTBSY", "the file is in use"},
+};
+
+static void describe_errno(int number, const char **code, const char **message) {
+  *code = "EIO";
+  *message = "system call failed";
+  for (size_t i = 0; i < sizeof ERRNOS / sizeof ERRNOS[0]; i++) {
+    if (ERRNOS[i].number != number) continue;
+    *code = ERRNOS[i].code;
+    *message = ERRNOS[i].message;
   }
 }
 
-void reject_with(napi_env env, napi_deferred deferred, const char *message) {
-  napi_value text, error;
+napi_value fail_errno(napi_env env) {
+  const char *code, *message;
+  describe_errno(errno, &code, &message);
+  return fail(env, code, message);
+}
+
+const char *task_errno(Task *task) {
+  const char *message;
+  describe_errno(errno, &task->code, &message);
+  return message;
+}
+
+static void reject_with(napi_env env, napi_deferred deferred, const char *code, const char *message) {
+  napi_value name = NULL, text, error;
+  if (code != NULL) napi_create_string_utf8(env, code, NAPI_AUTO_LENGTH, &name);
   napi_create_string_utf8(env, message, NAPI_AUTO_LENGTH, &text);
-  napi_create_error(env, NULL, text, &error);
+  napi_create_error(env, name, text, &error);
   napi_reject_deferred(env, deferred, error);
 }
 
@@ -49,6 +82,17 @@ int get_int(napi_env env, napi_value value, int32_t *number) {
     return 1;
   }
   napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "expected an integer");
+  return 0;
+}
+
+int get_whole(napi_env env, napi_value value, int64_t *number) {
+  double given;
+  if (napi_get_value_double(env, value, &given) == napi_ok && given >= 0 && given <= MAX_WHOLE &&
+      given == (double)(int64_t)given) {
+    *number = (int64_t)given;
+    return 1;
+  }
+  napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "expected a whole number");
   return 0;
 }
 
@@ -100,11 +144,11 @@ static void free_task(napi_env env, Task *task) {
 
 static void finish_task(napi_env env, napi_status status, void *data) {
   Task *task = data;
-  if (status != napi_ok) reject_with(env, task->deferred, "cancelled");
-  else if (task->error != NULL) reject_with(env, task->deferred, task->error);
+  if (status != napi_ok) reject_with(env, task->deferred, NULL, "cancelled");
+  else if (task->error != NULL) reject_with(env, task->deferred, task->code, task->error);
   else {
     napi_value value = task->result(env, task);
-    if (value == NULL) reject_with(env, task->deferred, "out of memory");
+    if (value == NULL) reject_with(env, task->deferred, NULL, "out of memory");
     else napi_resolve_deferred(env, task->deferred, value);
   }
   free_task(env, task);
@@ -119,7 +163,7 @@ napi_value start_task(napi_env env, Task *task, const napi_value *keep, size_t c
     status = napi_create_async_work(env, NULL, name, run_task, finish_task, task, &task->work);
   if (status == napi_ok) status = napi_create_promise(env, &task->deferred, &promise);
   if (status == napi_ok && napi_queue_async_work(env, task->work) == napi_ok) return promise;
-  if (promise != NULL) reject_with(env, task->deferred, "cannot start a thread");
+  if (promise != NULL) reject_with(env, task->deferred, NULL, "cannot start a thread");
   else fail(env, "ENOMEM", "cannot start a thread");
   free_task(env, task);
   return promise;
@@ -129,7 +173,8 @@ napi_value start_task(napi_env env, Task *task, const napi_value *keep, size_t c
 
 NAPI_MODULE_INIT() {
   static void (*const parts[])(napi_env, napi_value) = {
-    register_memory, register_files, register_codec, register_stream, register_blake3, register_diff, register_adjust,
+    register_memory, register_files, register_extents, register_freeze, register_codec, register_stream, register_blake3,
+    register_diff, register_adjust,
   };
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
     parts[i](env, exports);

@@ -8,17 +8,19 @@
 
 // Nothing that is given in one call may be longer.
 #define MAX_BYTES ((size_t)256 << 20)
+// The last of which every whole number is one in JavaScript.
+#define MAX_WHOLE 9007199254740991.0
 
 /** Throws an `Error` with that code; returns NULL, for `return fail(...)`. */
 napi_value fail(napi_env env, const char *code, const char *message);
 /** The same from errno. */
 napi_value fail_errno(napi_env env);
-void reject_with(napi_env env, napi_deferred deferred, const char *message);
 napi_value undefined_value(napi_env env);
 
 // These return 1, or throw a TypeError and return 0.
 int get_args(napi_env env, napi_callback_info info, size_t count, napi_value *args);
 int get_int(napi_env env, napi_value value, int32_t *number);
+int get_whole(napi_env env, napi_value value, int64_t *number);
 int get_bytes(napi_env env, napi_value value, void **data, size_t *length);
 
 /** What the function was defined with. */
@@ -34,6 +36,8 @@ typedef struct Task {
   /** Frees the struct, last of all. */
   void (*release)(struct Task *task);
   const char *error;
+  /** An errno name, for the `code` of the error; NULL for none. */
+  const char *code;
   napi_async_work work;
   napi_deferred deferred;
   napi_ref kept[2];
@@ -42,7 +46,12 @@ typedef struct Task {
 /** Queues a task that was made by calloc and returns its promise; `keep` are up to two values that must outlive it. */
 napi_value start_task(napi_env env, Task *task, const napi_value *keep, size_t count);
 
+/** On the thread: what `run` returns for errno; sets `code`. */
+const char *task_errno(Task *task);
+
 void register_files(napi_env env, napi_value exports);
+void register_extents(napi_env env, napi_value exports);
+void register_freeze(napi_env env, napi_value exports);
 void register_memory(napi_env env, napi_value exports);
 void register_codec(napi_env env, napi_value exports);
 void register_stream(napi_env env, napi_value exports);

@@ -57,6 +57,11 @@ export const ERROR_CODES = {
   NOTHING_TO_ROLL_BACK_TO: 3,
   IMAGE_MISMATCH: 1,
   BUSY: 3,
+  // takeover
+  TAKEOVER_REFUSED: 3,
+  TAKEOVER_DAMAGED: 1,
+  TAKEOVER_ORDER: 3,
+  CARVE_FAILED: 3,
   UNHEALTHY: 4,
 } as const satisfies Record<string, ExitCode>
 

@@ -67,6 +67,16 @@ interface NativeCore extends NativeCodecs {
   deviceBytes(fd: number): number
   /** Takes the exclusive lock of an open file, held until it is closed; false while another open of it has it. */
   tryLock(fd: number): boolean
+  /** Of each piece of the file: logical, physical, bytes, flags as in linux/fiemap.h. */
+  extents(fd: number): Promise<Float64Array>
+  /** Blocks for that range, which read as zeros; the file grows to its end. */
+  allocate(fd: number, offset: number, bytes: number): Promise<void>
+  /** Frees the whole blocks of that range; it reads as zeros, and the file stays as long as it is. */
+  punch(fd: number, offset: number, bytes: number): Promise<void>
+  /** 1: nobody can write to the file, rename or remove it. */
+  setImmutable(fd: number, on: 0 | 1): Promise<void>
+  /** All of the file system of an open file or folder comes to its place on the disk, out of the journal. */
+  freezeThaw(fd: number): Promise<void>
 }
 
 const NAME = `linux-${process.arch}.node`
