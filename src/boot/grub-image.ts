@@ -23,7 +23,7 @@ export interface GrubPlatform {
 
 // Everything is inside: GRUB must not look for a module on a disk. No shell commands beyond the script's own.
 const MODULES = [
-  ...['part_gpt', 'part_msdos', 'memdisk', 'tar', 'squash4', 'gzio', 'xzio', 'lzopio', 'ext2'],
+  ...['part_gpt', 'part_msdos', 'memdisk', 'tar', 'squash4', 'gzio', 'xzio', 'lzopio', 'ext2', 'xfs'],
   ...['normal', 'configfile', 'test', 'regexp', 'probe', 'loadenv', 'linux', 'boot', 'multiboot'],
   ...['echo', 'sleep', 'reboot'],
 ]
@@ -74,7 +74,7 @@ export async function makeGrubImage(
   await readGrubFile(host, 'kernel.img', platform, options)
   return withTempDir(async (dir) => {
     await host.replaceFile(`${dir}/grub.cfg`, firstScript(platform.console, options.sleepSeconds ?? 30))
-    const tar = ['--format=ustar', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner']
+    const tar = ['--format=ustar', '--mtime=@0', '--mode=644', '--owner=0', '--group=0', '--numeric-owner']
     await host.exec('tar', [...tar, '-C', dir, '-cf', `${dir}/memdisk.tar`, 'grub.cfg'])
     await host.replaceFile(`${dir}/first.cfg`, FIRST_LINES)
     const places = ['-d', modulesOf(platform, options), '-O', platform.format, '-o', `${dir}/image`]

@@ -28,6 +28,8 @@ export interface Layout {
   label: 'gpt'
   /** Of the loader's, at least one. */
   partitions: Record<Role, Partition> & Partial<Record<LoaderRole, Partition>>
+  /** During a takeover: that of the old system, which others lie in. */
+  old?: Omit<Partition, 'role'>
 }
 
 export const BOOTSTATE_BYTES = 1024 * 1024
@@ -80,31 +82,35 @@ export function parseLayout(json: string, origin: string): Layout {
     ])
   if (label !== 'gpt') throw invalid(origin, [`its label is ${label}, expected gpt`])
   const found = partitions.flatMap((entry) => toPartition(entry, sectorsize))
+  const [outer, ...moreOuter] = outerEntries(partitions)
+  const old = outer && toPlace(outer, sectorsize)
   const problems = [
     ...missingRoles(found),
     ...doubleRoles(found),
     ...sizeProblems(found),
     ...typeProblems(partitions),
-    ...placeProblems(partitions),
-    ...uuidProblems(found),
+    ...placeProblems(partitions, outer),
+    ...moreOuter.map(({ node }) => `partitions of pine-update are in ${outer?.node} and in ${node}`),
+    ...uuidProblems(old === undefined ? found : [...found, { role: 'the old system', ...old }]),
   ]
   if (problems.length > 0) throw invalid(origin, problems)
   const byRole = Object.fromEntries(found.map((partition) => [partition.role, partition]))
-  return { label, partitions: byRole as Layout['partitions'] } // complete: missingRoles found none
+  const complete = byRole as Layout['partitions'] // missingRoles found none
+  return { label, partitions: complete, ...(old !== undefined && { old }) }
 }
 
 function toPartition(entry: SfdiskPartition, sectorBytes: number): Partition[] {
   const role = ALL_ROLES.find((known) => known === entry.name)
-  if (role === undefined) return []
-  return [
-    {
-      role,
-      number: Number(/\d+$/.exec(entry.node)?.[0]),
-      offset: entry.start * sectorBytes,
-      bytes: entry.size * sectorBytes,
-      uuid: entry.uuid.toLowerCase(),
-    },
-  ]
+  return role === undefined ? [] : [{ role, ...toPlace(entry, sectorBytes) }]
+}
+
+function toPlace({ node, start, size, uuid }: SfdiskPartition, sectorBytes: number): Omit<Partition, 'role'> {
+  return {
+    number: Number(/\d+$/.exec(node)?.[0]),
+    offset: start * sectorBytes,
+    bytes: size * sectorBytes,
+    uuid: uuid.toLowerCase(),
+  }
 }
 
 function missingRoles(found: Partition[]): string[] {
@@ -146,20 +152,49 @@ function typeProblems(entries: SfdiskPartition[]): string[] {
     .map(({ type }) => `esp has the type ${type}, expected ${ESP_TYPE}`)
 }
 
+/** Entries without a role that a partition with one lies in: during a takeover that of the old system, else none. */
+function outerEntries(entries: readonly SfdiskPartition[]): SfdiskPartition[] {
+  const carved = entries.filter(isCarved)
+  return entries.filter((outer) => !isOurs(outer) && carved.some((inner) => isInside(inner, outer)))
+}
+
+function isOurs({ name }: SfdiskPartition): boolean {
+  return ALL_ROLES.some((role) => role === name)
+}
+
+/** What firmware looks for is never carved out of a file. */
+function isCarved({ name }: SfdiskPartition): boolean {
+  return ROLES.some((role) => role === name)
+}
+
+/** Not at its very start: there the old file system describes itself. */
+function isInside(inner: SfdiskPartition, outer: SfdiskPartition): boolean {
+  return inner.start > outer.start && inner.start + inner.size <= outer.start + outer.size
+}
+
 /** What is written to one partition must not be in another: a damaged table may say that the slot that runs is elsewhere too. */
-function placeProblems(entries: readonly SfdiskPartition[]): string[] {
-  const inOrder = [...entries].sort((one, other) => one.start - other.start)
-  return inOrder.flatMap(({ node, start, size }, index) => {
-    const next = inOrder[index + 1]
-    const problems =
-      start > 0 && size > 0 && /\D[1-9]\d{0,3}$/.test(node) ? [] : [`${node} has no place on the disk`]
-    if (next !== undefined && start + size > next.start) problems.push(`${node} and ${next.node} overlap`)
-    return problems
-  })
+function placeProblems(entries: readonly SfdiskPartition[], outer: SfdiskPartition | undefined): string[] {
+  const inOrder = entries.filter((entry) => entry !== outer).sort((one, other) => one.start - other.start)
+  const unplaced = entries.filter(
+    ({ node, start, size }) => start <= 0 || size <= 0 || !/\D[1-9]\d{0,3}$/.test(node),
+  )
+  return [
+    ...unplaced.map(({ node }) => `${node} has no place on the disk`),
+    ...inOrder.flatMap((entry, index) => overlap(entry, inOrder[index + 1])),
+    ...inOrder.flatMap((entry) =>
+      outer && isCarved(entry) && isInside(entry, outer) ? [] : overlap(outer, entry),
+    ),
+  ]
+}
+
+function overlap(one: SfdiskPartition | undefined, other: SfdiskPartition | undefined): string[] {
+  if (one === undefined || other === undefined) return []
+  const isApart = one.start + one.size <= other.start || other.start + other.size <= one.start
+  return isApart ? [] : [`${one.node} and ${other.node} overlap`]
 }
 
 /** A running system finds its partitions by them. */
-function uuidProblems(found: readonly Partition[]): string[] {
+function uuidProblems(found: readonly { role: string; uuid: string }[]): string[] {
   return found.flatMap(({ role, uuid }, index) => {
     if (!/^[0-9a-f-]+$/.test(uuid)) return [`${role} has no PARTUUID`]
     const other = found.slice(0, index).find((before) => before.uuid === uuid)

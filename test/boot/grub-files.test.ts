@@ -8,7 +8,7 @@ import { decodeEnvBlock } from '../../src/boot/env-block.ts'
 import { type CoreImage, embedCore, makeCoreImage } from '../../src/boot/grub-core.ts'
 import { makeEfiImage } from '../../src/boot/grub-efi.ts'
 import { makeEfiPartition } from '../../src/boot/grub-efi-partition.ts'
-import { type GrubCfgValues, renderGrubCfg } from '../../src/boot/grub-script.ts'
+import { type BootFiles, type GrubCfgValues, renderGrubCfg } from '../../src/boot/grub-script.ts'
 import type { Host } from '../../src/host/host.ts'
 import { realHost } from '../../src/host/real-host.ts'
 import { initialBootState } from '../../src/model/boot-state.ts'
@@ -43,10 +43,40 @@ describe('grub.cfg', () => {
     expect(Buffer.byteLength(script)).toBeLessThan(AREA['grub.cfg'].bytes / 2)
   })
 
-  test('the old system is left empty, or named', () => {
-    expect(renderGrubCfg(TEMPLATE, values)).toContain('root=PARTUUID= ')
-    const script = renderGrubCfg(TEMPLATE, { ...values, r: { part: 'msdos1', partuuid: '1234abcd-01' } })
-    expect(script).toContain('root=PARTUUID=1234abcd-01 ro')
+  const OLD: BootFiles = {
+    part: 'msdos1',
+    kernel: '/vmlinuz-6.1.0-1-amd64',
+    initrd: '/initrd.img-6.1.0-1-amd64',
+    arguments: 'root=UUID=0c-0d ro quiet net.ifnames=0',
+  }
+
+  test('the old system is left empty, or started as it starts itself', () => {
+    expect(renderGrubCfg(TEMPLATE, values)).toContain('set arguments=" panic=10 pine.slot=r"')
+    const script = renderGrubCfg(TEMPLATE, { ...values, r: OLD })
+    expect(script).toContain('set part="msdos1"')
+    expect(script).toContain('set kernel="/vmlinuz-6.1.0-1-amd64"')
+    expect(script).toContain('set initrd="/initrd.img-6.1.0-1-amd64"')
+    expect(script).toContain('set arguments="root=UUID=0c-0d ro quiet net.ifnames=0 panic=10 pine.slot=r"')
+    execFileSync('grub-script-check', { input: script })
+  })
+
+  test.each<[string, Partial<BootFiles>]>([
+    ['r_part', { part: 'hd0' }],
+    ['r_part', { part: '' }],
+    ['r_kernel', { kernel: '' }],
+    ['r_kernel', { kernel: 'vmlinuz' }],
+    ['r_kernel', { kernel: '/boot/vmlinuz 6' }],
+    ['r_kernel', { kernel: '/boot/vmlinuz"; halt; "' }],
+    ['r_initrd', { initrd: '/boot/' }],
+    ['r_initrd', { initrd: '/initrd.img\n' }],
+    ['r_initrd', { initrd: '/$root/initrd.img' }],
+    ['r_arguments', { arguments: 'ds=nocloud;s=http://host/' }],
+    ['r_arguments', { arguments: 'dyndbg="file x +p"' }],
+    ['r_arguments', { arguments: 'quiet\nhalt' }],
+  ])('%s of the old system is checked: %j', (name, edit) => {
+    expect(() => renderGrubCfg(TEMPLATE, { ...values, r: { ...OLD, ...edit } })).toThrow(
+      `${name} of grub.cfg`,
+    )
   })
 
   test('is what GRUB’s own parser accepts', () => {

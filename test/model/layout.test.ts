@@ -169,3 +169,74 @@ describe('a partition table', () => {
     ).toThrow(/bios-boot.*bootstate.*swap.*state/)
   })
 })
+
+describe('during a takeover', () => {
+  const OLD = { node: '/dev/nvme0n1p9', start: 16_000, size: 41_344, type: 'X', uuid: 'AB-9', name: '' }
+  const holding = (edit: Partial<Entry>, change = (entries: Entry[]) => entries) =>
+    tableOf((entries) => change([...entries, { ...OLD, ...edit }]))
+
+  test.each<[string, string]>([
+    ['all but the loader', holding({})],
+    ['one of them, up to its last sector', holding({ start: 24_575, size: 2049 })],
+  ])('the partition of the old system holds ours: %s', (_, json) => {
+    const { start, size } = JSON.parse(json).partitiontable.partitions.at(-1)
+    const layout = parseLayout(json, 'disk')
+    expect(layout.old).toEqual({ number: 9, offset: start * 512, bytes: size * 512, uuid: 'ab-9' })
+    expect(layout.partitions.state.number).toBe(6)
+  })
+
+  test('one that holds none of ours is not the old system', () => {
+    expect(parseLayout(holding({ start: 60_000 }), 'disk')).not.toHaveProperty('old')
+  })
+
+  const inner: Entry = { ...OLD, node: '/dev/nvme0n1p10', start: 20_000, size: 100, uuid: 'AB-10' }
+  test.each<[string, string, string]>([
+    ['that ends in one of ours', holding({ size: 41_343 }), '/dev/nvme0n1p9 and /dev/nvme0n1p6 overlap'],
+    ['that begins in one of ours', holding({ start: 16_385 }), '/dev/nvme0n1p9 and /dev/nvme0n1p2 overlap'],
+    [
+      'that begins where one of ours does',
+      holding({ start: 16_384 }),
+      'nvme0n1p9 and /dev/nvme0n1p2 overlap',
+    ],
+    ['that holds the loader', holding({ start: 2048, size: 60_000 }), 'nvme0n1p9 and /dev/nvme0n1p1 overlap'],
+    [
+      'that holds a stranger too',
+      holding({}, (entries) => [...entries, inner]),
+      '/dev/nvme0n1p9 and /dev/nvme0n1p10 overlap',
+    ],
+    [
+      'that another one holds',
+      holding({}, (entries) => [...entries, { ...inner, start: 15_000, size: 50_000 }]),
+      'are in /dev/nvme0n1p9 and in /dev/nvme0n1p10',
+    ],
+    [
+      'beside which another one holds some of ours',
+      holding({ size: 30_000 }, (entries) => [...entries, { ...inner, start: 47_000, size: 20_000 }]),
+      'are in /dev/nvme0n1p9 and in /dev/nvme0n1p10',
+    ],
+    [
+      'in which two of ours overlap',
+      holding({}, (entries) =>
+        entries.map((entry) => (entry.name === 'swap' ? { ...entry, size: 8193 } : entry)),
+      ),
+      '/dev/nvme0n1p3 and /dev/nvme0n1p4 overlap',
+    ],
+    ['that is one of ours', holding({ name: 'swap' }), 'more than one partition is named swap'],
+    [
+      'with the PARTUUID of one of ours',
+      holding({ uuid: 'AB-4' }),
+      'rootfs-a and the old system have the same',
+    ],
+    ['without a PARTUUID', holding({ uuid: '' }), 'the old system has no PARTUUID'],
+    ['without a number', holding({ node: '/dev/nvme0n1p' }), '/dev/nvme0n1p has no place on the disk'],
+  ])('one %s is refused', (_, json, problem) => {
+    expect(() => parseLayout(json, 'disk')).toThrow(problem)
+  })
+
+  test('ours may not hold one another', () => {
+    const json = tableOf((entries) =>
+      entries.map((entry) => (entry.name === 'swap' ? { ...entry, size: 30_000 } : entry)),
+    )
+    expect(() => parseLayout(json, 'disk')).toThrow('/dev/nvme0n1p3 and /dev/nvme0n1p4 overlap')
+  })
+})

@@ -8,11 +8,14 @@ import { makeEfiImage } from '../../src/boot/grub-efi.ts'
 import { makeEfiPartition } from '../../src/boot/grub-efi-partition.ts'
 import { renderGrubCfg } from '../../src/boot/grub-script.ts'
 import { squashfsPacking } from '../../src/build/image.ts'
+import { tableChange } from '../../src/hijack/table-change.ts'
 import { realHost } from '../../src/host/real-host.ts'
 import { initialBootState } from '../../src/model/boot-state.ts'
+import { GPT_HEAD_BYTES, GPT_TAIL_BYTES, parseGpt } from '../../src/model/gpt.ts'
+import { addEntries } from '../../src/model/gpt-edit.ts'
 import { BOOTSTATE_BYTES } from '../../src/model/layout.ts'
 import type { LoaderCase, SlotContent } from '../loader-cases.ts'
-import { APPEND, PARTS } from './prediction.ts'
+import { APPEND, OLD_SYSTEM, PARTS } from './prediction.ts'
 import { buildTestKernel } from './test-kernel.ts'
 
 /** Another GRUB than the installed one: a folder as /usr/lib/grub. Its grub-mkimage has to be first in PATH. */
@@ -25,7 +28,10 @@ const MIB = 1024 * 1024
 const SECTOR_BYTES = 512
 const TEMPLATE = join(import.meta.dirname, '..', '..', 'src', 'system', 'grub.cfg')
 
-/** Partitions of the test disk, each 1 MiB, in order from 1 MiB on; esp is larger. It boots with BIOS and with UEFI. */
+/**
+ * Partitions of the test disk, each 1 MiB, in order from 1 MiB on; esp is larger. It boots with BIOS and with UEFI. As
+ * after a takeover, state was carved out of the partition of the old system, and the table was written by us.
+ */
 const OFFSETS = {
   core: MIB,
   bootstate: 2 * MIB,
@@ -43,9 +49,8 @@ start=2048, size=2048, type=21686148-6449-6E6F-744E-656564454649, name=bios-boot
 size=2048, type=L, name=bootstate
 size=2048, type=L, name=rootfs-a, uuid=${PARTS.a.partuuid}
 size=2048, type=L, name=rootfs-b, uuid=${PARTS.b.partuuid}
-size=2048, type=L, name=old, uuid=${PARTS.r.partuuid}
-size=2048, type=L, name=state, uuid=${PARTS.state.partuuid}
-size=33MiB, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, name=esp
+size=4096, type=L, name=old, uuid=${PARTS.r.partuuid}
+7: start=14336, size=33MiB, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, name=esp
 `
 
 /** A disk with our loader and nothing in the slots, and what can be put into them. */
@@ -61,6 +66,7 @@ export async function buildLoaderKit(dir: string): Promise<LoaderKit> {
   const blank = join(dir, 'blank.disk')
   writeFileSync(blank, Buffer.alloc(DISK_BYTES))
   execFileSync('sfdisk', ['--quiet', '--no-reread', blank], { input: TABLE })
+  await patch(blank, carvedTable(readFileSync(blank)))
   const bios = await makeCoreImage(realHost(), loaderOptions('i386-pc'))
   const placed = embedCore(bios, { coreLba: OFFSETS.core / SECTOR_BYTES, availableBytes: MIB })
   const uefi = await makeEfiImage(realHost(), loaderOptions('x86_64-efi'))
@@ -70,6 +76,20 @@ export async function buildLoaderKit(dir: string): Promise<LoaderKit> {
     [await makeEfiPartition(realHost(), uefi, ESP_BYTES), OFFSETS.esp],
   ])
   return { dir, blank, contents: buildContents(dir) }
+}
+
+/** The table of a blank disk with state in it. */
+function carvedTable(disk: Buffer): [Buffer, number][] {
+  const head = disk.subarray(0, GPT_HEAD_BYTES)
+  const table = parseGpt(head, disk.subarray(-GPT_TAIL_BYTES), disk.length, SECTOR_BYTES)
+  const state = {
+    ...{ number: 6, name: 'state', attributes: 0n, uniqueGuid: PARTS.state.partuuid },
+    typeGuid: '0fc63daf-8483-4772-8e79-3d69d8477de4',
+    firstLba: OFFSETS.state / SECTOR_BYTES,
+    lastLba: OFFSETS.esp / SECTOR_BYTES - 1,
+  }
+  const { prepare, flip } = tableChange(table, addEntries(table, [state]), head)
+  return [...prepare, flip].map(({ bytes, offset }) => [bytes, offset])
 }
 
 async function patch(path: string, pieces: readonly [Uint8Array, number][]): Promise<void> {
@@ -86,10 +106,14 @@ interface Tree {
   initrd?: Buffer
   /** Versioned names, with `vmlinuz` and `initrd.img` pointing to them. */
   links?: boolean
+  /** The names that the old system has, beside the others. */
+  old?: boolean
 }
 
-function makeTree(dir: string, { kernel, initrd, links }: Tree): string {
+function makeTree(dir: string, { kernel, initrd, links, old }: Tree): string {
   mkdirSync(join(dir, 'boot'), { recursive: true })
+  if (old && kernel) writeFileSync(join(dir, OLD_SYSTEM.kernel), kernel)
+  if (old && initrd) writeFileSync(join(dir, OLD_SYSTEM.initrd), initrd)
   const suffix = links ? '-6.1.0-1-amd64' : ''
   if (kernel) writeFileSync(join(dir, 'boot', `vmlinuz${suffix}`), kernel)
   if (initrd) writeFileSync(join(dir, 'boot', `initrd.img${suffix}`), initrd)
@@ -119,7 +143,7 @@ function buildContents(dir: string): Record<SlotContent, Buffer> {
   const kernel = buildTestKernel(dir)
   const initrd = Buffer.from('a few bytes are enough')
   const tree = (name: string, content: Tree) => makeTree(join(dir, name), content)
-  const whole = tree('whole', { kernel, initrd })
+  const whole = tree('whole', { kernel, initrd, old: true })
   const sound = squashfs(whole, 'gzip')
   return {
     'squashfs-gzip': sound,
@@ -127,7 +151,7 @@ function buildContents(dir: string): Record<SlotContent, Buffer> {
     'squashfs-zstd': squashfs(whole, 'zstd'),
     ext4: ext4(whole),
     symlinks: ext4(tree('links', { kernel, initrd, links: true })),
-    'no-kernel': ext4(tree('no-kernel', { initrd })),
+    'no-kernel': ext4(tree('no-kernel', { initrd, old: true })),
     'no-initrd': squashfs(tree('no-initrd', { kernel }), 'gzip'),
     'not-a-kernel': squashfs(tree('no-bzimage', { kernel: Buffer.alloc(4096, 'x'), initrd }), 'gzip'),
     empty: Buffer.alloc(0),
@@ -160,7 +184,7 @@ export function testGrubCfg(hasOldSystem: boolean): string {
   return renderGrubCfg(readFileSync(TEMPLATE, 'utf8'), {
     a: PARTS.a,
     b: PARTS.b,
-    ...(hasOldSystem && { r: PARTS.r }),
+    ...(hasOldSystem && { r: OLD_SYSTEM }),
     statePartuuid: PARTS.state.partuuid,
     append: APPEND,
     sleepSeconds: 1,

@@ -12,6 +12,13 @@ export const PARTS: Record<BootTarget | 'state', { part: string; partuuid: strin
   state: { part: 'gpt6', partuuid: '0d000000-0000-4000-8000-00000000000d' },
 }
 export const APPEND = 'console=ttyS0,115200n8 quiet'
+/** The old system has a partition for /boot, and names its root in a way of its own. */
+export const OLD_SYSTEM = {
+  part: PARTS.r.part,
+  kernel: '/vmlinuz-6.1.0-1-amd64',
+  initrd: '/initrd.img-6.1.0-1-amd64',
+  arguments: 'root=UUID=0c000000-0000-4000-8000-0000000000cc ro net.ifnames=0 console=tty0',
+}
 
 /** What one boot comes to, as bytes on disk and a kernel command line. */
 export interface Boot {
@@ -43,9 +50,13 @@ function eight(value: number): string {
 function cmdlineOf(copy: '0' | '1' | 'none', state: BootState | undefined, run: LoaderRun): string | null {
   if (run.pick === null) return null
   const { part, partuuid } = PARTS[run.pick]
+  const ends = `pine.seq=${eight(state?.sequence ?? 0)} pine.st=${copy} pine.state=PARTUUID=${PARTS.state.partuuid}`
+  if (run.pick === 'r') {
+    const { kernel, arguments: words } = OLD_SYSTEM
+    return `BOOT_IMAGE=(hd0,${part})${kernel} ${words} panic=10 pine.slot=r ${ends}`
+  }
   const root = `BOOT_IMAGE=(hd0,${part})/boot/vmlinuz root=PARTUUID=${partuuid} ro panic=10`
-  const rest = `pine.seq=${eight(state?.sequence ?? 0)} pine.st=${copy} pine.state=PARTUUID=${PARTS.state.partuuid} ${APPEND}`
-  if (run.pick === 'r') return `${root} pine.slot=r ${rest}`
+  const rest = `${ends} ${APPEND}`
   const from = run.pick === 'a' ? 'b' : 'a'
   const generation = (slot: 'a' | 'b') => eight(state?.slots[slot].generation ?? 0)
   const slot = `pine.slot=${run.pick} pine.gen=${generation(run.pick)} pine.from=${from}.${generation(from)}`
