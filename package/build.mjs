@@ -23,6 +23,10 @@ const AGENT = ['pine-update.cjs', 'native', 'blake3_js_bg.wasm', 'system', 'layo
 /** 2020-01-01; tar warns of files from 1970. */
 const EPOCH = '1577836800'
 
+const GRUB_LICENCE = `lib/loader is GNU GRUB, GPL-3.0-or-later, made by grub-mkimage from Debian's package grub-pc-bin.
+Its source is Debian's source package grub2, https://sources.debian.org/src/grub2/, and https://ftp.gnu.org/gnu/grub/.
+`
+
 function readOptions() {
   const { values } = parseArgs({
     options: {
@@ -43,6 +47,7 @@ function stage(folder, { runtime, nodeVersion }) {
   // Without the symbols that only a debugger reads: an eighth of it.
   execFileSync('strip', ['-o', join(lib, 'node'), runtime])
   for (const name of AGENT) cpSync(join(REPO, 'dist', name), join(lib, name), { recursive: true })
+  execFileSync(process.execPath, [join(REPO, 'dist/loader-files.cjs'), join(lib, 'loader')])
   // Where --help and docs look for them.
   symlinkSync('lib/layouts', join(folder, 'layouts'))
   cpSync(join(REPO, 'docs/errors.md'), join(folder, 'docs/errors.md'))
@@ -50,6 +55,7 @@ function stage(folder, { runtime, nodeVersion }) {
   cpSync(join(REPO, 'LICENSE'), join(folder, 'LICENSE'))
   writeFileSync(join(folder, 'LICENSE.node'), nodeLicence(runtime, nodeVersion))
   writeFileSync(join(folder, 'LICENSE.third-party'), thirdPartyLicences(REPO))
+  writeFileSync(join(folder, 'LICENSE.grub'), GRUB_LICENCE)
 }
 
 function pack(folder, { archive, level }) {

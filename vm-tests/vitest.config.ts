@@ -6,7 +6,7 @@ export default defineConfig({
     include: ['vm-tests/**/*.test.ts'],
     fileParallelism: false,
     maxConcurrency: 2,
-    testTimeout: 600_000,
-    hookTimeout: 600_000,
+    testTimeout: 1_800_000,
+    hookTimeout: 1_800_000,
   },
 })

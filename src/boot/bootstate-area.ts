@@ -61,7 +61,7 @@ function emptyArea(): Buffer {
 }
 
 /** The loader's script as it lies on disk, filled up with newlines. Throws where it does not fit. */
-function encodeGrubCfg(text: string): Buffer {
+export function encodeGrubCfg(text: string): Buffer {
   const { bytes } = AREA['grub.cfg']
   const script = Buffer.from(text)
   if (script.length > bytes) throw new Error(`grub.cfg has ${script.length} bytes, at most ${bytes} fit`)

@@ -1,14 +1,12 @@
-import { formatBootstate } from '../boot/bootstate-area.ts'
-import { renderGrubCfg } from '../boot/grub-script.ts'
-import { writeMeta } from '../boot/grub-state.ts'
+import { writeNewBootstate } from '../boot/new-bootstate.ts'
 import { PineError } from '../core/error.ts'
 import { formatBytes } from '../core/format.ts'
 import type { OnProgress } from '../core/progress.ts'
-import { type OpenRegion, type Region, readParts } from '../core/region.ts'
-import { readAsset } from '../host/assets.ts'
+import type { Region } from '../core/region.ts'
+import { copyRegion } from '../host/copy-region.ts'
 import { withTempDir } from '../host/files.ts'
 import type { Host } from '../host/host.ts'
-import { nativeHashing } from '../host/native.ts'
+import { makeStateFileSystem, swapHeader } from '../host/make-file-system.ts'
 import { readTable, writeTable } from '../host/sfdisk.ts'
 import { initialBootState } from '../model/boot-state.ts'
 import { type Layout, type Partition, parseLayout, type Role } from '../model/layout.ts'
@@ -110,8 +108,9 @@ export async function buildDisk(host: Host, request: DiskRequest, onProgress: On
     for (const { bytes, offset } of loader.first) await disk.write(Buffer.alloc(bytes.length), offset)
     const record = await copyImage(host, { disk, layout, request }, onProgress)
     await writeBootstate(host, { layout, request }, record)
-    await makeSwap(host, disk, layout)
-    await makeState(host, layout, request.target)
+    const { swap, state } = layout.partitions
+    await disk.write(await swapHeader(host, swap.bytes), swap.offset)
+    await makeStateFileSystem(host, request.target, state)
     for (const { bytes, offset } of loader.body) await disk.write(bytes, offset)
     await disk.flush()
     for (const { bytes, offset } of loader.first) await disk.write(bytes, offset)
@@ -146,7 +145,7 @@ async function copyImage(host: Host, work: Work, onProgress: OnProgress): Promis
   const { request, disk } = work
   const image = await host.openRegion(request.image)
   try {
-    const digest = await copy(image, disk, work.layout.partitions['rootfs-a'].offset, onProgress)
+    const digest = await copyRegion(image, disk, work.layout.partitions['rootfs-a'].offset, onProgress)
     const { version, epoch } = request
     const fs = await detectFileSystem(image)
     return { digest, bytes: image.bytes, fs, version, epoch, writtenAt: host.now().toISOString() }
@@ -155,37 +154,28 @@ async function copyImage(host: Host, work: Work, onProgress: OnProgress): Promis
   }
 }
 
-async function copy(from: Region, to: Region, offset: number, onProgress: OnProgress): Promise<string> {
-  const hasher = nativeHashing().createHasher()
-  for await (const { part, position } of readParts(from, from.bytes)) {
-    hasher.update(part)
-    await to.write(part, offset + position)
-    onProgress(position + part.length, from.bytes)
-  }
-  return hasher.hex()
-}
-
 async function writeBootstate(
   host: Host,
   { layout, request }: Omit<Work, 'disk'>,
   a: ImageRecord,
 ): Promise<void> {
-  const grubCfg = renderGrubCfg((await readAsset(host, 'grub.cfg')).toString(), {
+  const script = {
     a: bootPartition(layout, 'rootfs-a'),
     b: bootPartition(layout, 'rootfs-b'),
     statePartuuid: layout.partitions.state.uuid,
     append: request.append,
-    sleepSeconds: 30,
-  })
+  }
+  const { compatible, epoch, version } = request
+  const records = {
+    ...emptyRecords(compatible),
+    epochFloor: epoch,
+    versionFloor: version,
+    slots: { a, b: null },
+  }
   const { offset, bytes } = layout.partitions.bootstate
   const region = await host.openRegion(request.target, { offset, bytes, writable: true })
   try {
-    await region.write(formatBootstate({ state: initialBootState('a'), grubCfg }), 0)
-    const records = emptyRecords(request.compatible)
-    const floors = { epochFloor: request.epoch, versionFloor: request.version }
-    // Twice: from the first day a bad sector leaves one of the two copies.
-    for (let copies = 0; copies < 2; copies++)
-      await writeMeta(region, { ...records, ...floors, slots: { ...records.slots, a } })
+    await writeNewBootstate(host, region, { state: initialBootState('a'), script, records })
   } finally {
     await region.close()
   }
@@ -194,27 +184,4 @@ async function writeBootstate(
 function bootPartition(layout: Layout, role: Role): { part: string; partuuid: string } {
   const { number, uuid } = layout.partitions[role]
   return { part: `gpt${number}`, partuuid: uuid }
-}
-
-/** mkswap knows no offset, so the header page is made on a file of the same size and copied over. */
-async function makeSwap(host: Host, disk: OpenRegion, layout: Layout): Promise<void> {
-  const { offset, bytes } = layout.partitions.swap
-  const page = Buffer.alloc(4096)
-  await withTempDir(async (dir) => {
-    const file = `${dir}/swap`
-    await host.createSparse(file, bytes)
-    await host.exec('mkswap', ['--label', 'swap', file])
-    const header = await host.openRegion(file)
-    await header.read(page, 0)
-    await header.close()
-  })
-  await disk.write(page, offset)
-}
-
-async function makeState(host: Host, layout: Layout, target: string): Promise<void> {
-  const { offset, bytes } = layout.partitions.state
-  const options = ['-E', `offset=${offset}`, '-L', 'state', '-e', 'remount-ro', '-m', '1']
-  await host.exec('mke2fs', ['-q', '-F', '-t', 'ext4', ...options, target, `${Math.floor(bytes / 1024)}k`], {
-    timeoutMs: 600_000,
-  })
 }

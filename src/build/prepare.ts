@@ -22,11 +22,13 @@ const UNITS = 'usr/lib/systemd/system'
 const FILES = [
   ['launcher', 'usr/bin/pine-update', '755'],
   ['etc-merge', `${LIB}/etc-merge`, '755'],
+  ['apply-captured', `${LIB}/apply-captured`, '755'],
   ['initramfs-functions.sh', `${LIB}/initramfs-functions.sh`, '644'],
   ['initramfs.conf', `${LIB}/initramfs.conf`, '644'],
   ['initramfs-tools.conf', `${INITRAMFS}/conf.d/pine-update`, '644'],
   ['initramfs-hook', `${INITRAMFS}/hooks/pine-update`, '755'],
   ['initramfs-watchdog', `${INITRAMFS}/scripts/init-top/pine-update-watchdog`, '755'],
+  ['initramfs-rehearse', `${INITRAMFS}/scripts/local-top/pine-update-rehearse`, '755'],
   ['initramfs-state', `${INITRAMFS}/scripts/local-bottom/pine-update-state`, '755'],
   ['pine-update-health.service', `${UNITS}/pine-update-health.service`, '644'],
   ['pine-update-ssh-keys.service', `${UNITS}/pine-update-ssh-keys.service`, '644'],
@@ -151,8 +153,10 @@ async function makeInitrd(
 /** Without one of these a boot would end in a reboot, or in a system that forgets what is written to it. */
 const IN_INITRD = [
   'scripts/init-top/pine-update-watchdog',
+  'scripts/local-top/pine-update-rehearse',
   'scripts/local-bottom/pine-update-state',
   'usr/lib/pine-update/etc-merge',
+  'usr/lib/pine-update/apply-captured',
   'usr/lib/pine-update/initramfs.conf',
   'usr/sbin/e2fsck',
   'usr/bin/cp',

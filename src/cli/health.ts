@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { checkHealth, type HealthReport } from '../agent/health.ts'
 import { ERROR_CODES } from '../core/error.ts'
 import { planVerdict } from '../plan/verdict.ts'
+import { isRehearsal } from '../run/disk.ts'
 import { executePlan } from '../run/execute.ts'
 import { noteBoot } from '../run/journal.ts'
 import { observe, withMachine } from '../run/machine.ts'
@@ -35,7 +36,8 @@ async function runHealth(io: Io, options: HealthOptions, setExitCode: (code: num
 
 async function actOn(io: Io, report: HealthReport, { disk }: HealthOptions): Promise<string> {
   // Before anything that may wait or fail: a healthy boot must not be cut short because another command is at work.
-  if (report.healthy && disk === undefined) await io.host.stopWatchdog()
+  // In a rehearsal it is what leads back to the old system.
+  if (report.healthy && disk === undefined && !(await isRehearsal(io.host))) await io.host.stopWatchdog()
   return withMachine(
     io.host,
     { disk, writable: true, patient: true, notice: noticeOn(io) },

@@ -4,6 +4,7 @@ import { bundleCommand } from './bundle.ts'
 import { diskCommand } from './disk.ts'
 import { reportError, reportUsage } from './errors.ts'
 import { healthCommand } from './health.ts'
+import { hijackCommand } from './hijack.ts'
 import { imageCommand } from './image.ts'
 import { installCommand } from './install.ts'
 import type { Io } from './io.ts'
@@ -54,7 +55,8 @@ function createProgram(io: Io, setExitCode: (code: number) => void): Command {
     program.addCommand(command)
   for (const command of [keyCommand(io), keysCommand(io), imageCommand(io), bundleCommand(io)])
     program.addCommand(command)
-  for (const command of [diskCommand(io), installCommand(io)]) program.addCommand(command)
+  for (const command of [diskCommand(io), installCommand(io), hijackCommand(io, setExitCode)])
+    program.addCommand(command)
   for (const command of everyCommand(program)) configure(command, io)
   return program
 }

@@ -1,3 +1,4 @@
+import { PineError } from '../core/error.ts'
 import type { Host } from './host.ts'
 
 /** A partition that the kernel knows. */
@@ -29,5 +30,25 @@ export async function listPartitions(host: Host): Promise<KnownPartition[]> {
     pkname === null || partuuid === null
       ? []
       : [{ path: name, disk: pkname, uuid: partuuid.toLowerCase(), bytes: size }],
+  )
+}
+
+/** The device of the one disk whose partition table has that GUID. Throws `NOT_A_PINE_DISK`, `DISK_AMBIGUOUS`. */
+export async function diskWithTable(host: Host, tableId: string): Promise<string> {
+  const columns = ['--output', 'NAME,TYPE,PTUUID']
+  const listed = await host.exec('lsblk', ['--json', '--list', '--paths', '--nodeps', ...columns])
+  const { blockdevices } = JSON.parse(listed) as { blockdevices: { name: string; ptuuid: string | null }[] }
+  const [first, second] = blockdevices.filter(({ ptuuid }) => ptuuid?.toLowerCase() === tableId)
+  if (first === undefined)
+    throw new PineError('NOT_A_PINE_DISK', `there is no disk with the partition table ${tableId}`, {
+      hint: 'is udev running? look at lsblk --output NAME,PTUUID',
+    })
+  if (second === undefined) return first.name
+  throw new PineError(
+    'DISK_AMBIGUOUS',
+    `${first.name} and ${second.name} have the same partition table ${tableId}`,
+    {
+      hint: 'one disk is a copy of the other: detach it, then run the command again',
+    },
   )
 }

@@ -87,6 +87,11 @@ export function confirm(state: BootState, slot: SlotName): BootState {
   }
 }
 
+/** The next start, and that one alone, is of `target`. */
+export function startOnce(state: BootState, target: BootTarget): BootState {
+  return { ...state, sequence: state.sequence + 1, next: target }
+}
+
 /** The health verdict was bad. To the loader this is `disarm`; why it was given up is in the records. */
 export function reject(state: BootState, slot: SlotName): BootState {
   return disarm(state, slot)

@@ -17,7 +17,12 @@ export interface Facts {
   /** The running loader handed us numbers that agree with the boot state on this disk. */
   loaderSeesState: boolean
   records: Records
+  /** The old system is on the disk, and starts where the new one does not; null where there is none. */
+  takeover: Takeover | null
 }
+
+/** `unattended`: healthy is enough; else somebody must reach the new system, and say so. */
+export type Takeover = { stage: 'rehearsal'; unattended: boolean } | { stage: 'committed' }
 
 /** The slot that runs, or on a disk that has not booted yet the one that would. */
 export function runningSlot(facts: Facts): SlotName {

@@ -23,6 +23,11 @@ export function planConfirm(facts: Facts): Plan {
   // A crash before the last of these: the trial is still noted, and the next boot confirms once more.
   steps.push(...newFloors(facts, slot))
   if (isTrialOf(facts, slot) || isOver(facts)) steps.push({ kind: 'record-trial', trial: null })
+  if (facts.takeover?.stage === 'rehearsal') {
+    steps.push({ kind: 'reboot' })
+    const outcome = `${version} has proved itself. The old system starts now: run "pine-update hijack commit" there.`
+    return { intent: 'confirm', outcome, steps }
+  }
   if (facts.live) steps.push({ kind: 'stop-watchdog' })
   return { intent: 'confirm', outcome: `${version} in slot ${slot} is permanent.`, steps }
 }
@@ -44,7 +49,8 @@ export function planReject(facts: Facts, options: { reason: string; now: Date; r
       hint: 'to go back to the other slot, run "pine-update rollback"',
     })
   }
-  requireConfirmed(facts, otherSlot(slot))
+  const goesBackTo = facts.takeover === null ? `slot ${otherSlot(slot)}` : 'the old system'
+  if (facts.takeover === null) requireConfirmed(facts, otherSlot(slot))
   const { slots, trial } = facts.records
   const image = slots[slot]
   const version = image?.version ?? 'an unknown release'
@@ -63,7 +69,7 @@ export function planReject(facts: Facts, options: { reason: string; now: Date; r
   if (options.reboot && facts.booted === slot) steps.push({ kind: 'reboot' })
   return {
     intent: 'reject',
-    outcome: `${version} is given up; slot ${otherSlot(slot)} boots next.`,
+    outcome: `${version} is given up; ${goesBackTo} boots next.`,
     steps,
   }
 }
@@ -105,7 +111,7 @@ export function planVerdict(facts: Facts, verdict: Verdict, now: Date): Plan {
     const plan = planReject(facts, { reason: failure, now, reboot: false })
     return { ...plan, steps: [...plan.steps, ...afterFallback(facts, verdict)] }
   }
-  if (verdict.healthy) return planConfirm(facts)
+  if (verdict.healthy) return isToBeReached(facts) ? planWaiting() : planConfirm(facts)
   if (!confirmed) return planReject(facts, { reason: verdict.reason, now, reboot: true })
   // A confirmed release has nothing better to fall back on, and a box that is up can be reached and mended.
   return {
@@ -113,6 +119,17 @@ export function planVerdict(facts: Facts, verdict: Verdict, now: Date): Plan {
     outcome: `slot ${slot} stays although it is not healthy: it was confirmed before.`,
     steps: facts.live ? [{ kind: 'stop-watchdog' }] : [],
   }
+}
+
+/** Checks from inside do not show that anybody can log in. */
+function isToBeReached({ takeover }: Facts): boolean {
+  return takeover?.stage === 'rehearsal' && !takeover.unattended
+}
+
+/** The watchdog goes on: where nobody comes, the old system starts at its deadline. */
+function planWaiting(): Plan {
+  const outcome = 'healthy; until its deadline the rehearsal waits for "pine-update confirm" over ssh.'
+  return { intent: 'verdict', outcome, steps: [] }
 }
 
 /** Back on the old release: it proves itself like any other boot. */

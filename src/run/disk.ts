@@ -1,15 +1,18 @@
 import { PineError } from '../core/error.ts'
 import type { OpenRegion } from '../core/region.ts'
 import type { Host } from '../host/host.ts'
-import { type KnownPartition, listPartitions } from '../host/partitions.ts'
+import { diskWithTable, type KnownPartition, listPartitions } from '../host/partitions.ts'
 import { readTable } from '../host/sfdisk.ts'
 import { parseCmdline } from '../model/cmdline.ts'
 import { type Layout, type Partition, parseLayout, type Role } from '../model/layout.ts'
+import { parseRehearsal, type Rehearsal, rehearsedLayout } from '../model/rehearsal.ts'
 
 /** A disk with our layout: the one this machine runs from, or an image file or idle disk. */
 export interface PineDisk {
   path: string
   live: boolean
+  /** A takeover is being rehearsed: the partitions are not in the table of the disk yet. */
+  isRehearsal: boolean
   layout: Layout
   /** Kernel command line of this boot; empty for a disk that does not run. */
   cmdline: Map<string, string>
@@ -26,6 +29,7 @@ export async function openDiskImage(host: Host, path: string): Promise<PineDisk>
   return {
     path,
     live: false,
+    isRehearsal: false,
     layout,
     cmdline: new Map(),
     open: (role, { writable }) => {
@@ -35,9 +39,19 @@ export async function openDiskImage(host: Host, path: string): Promise<PineDisk>
   }
 }
 
+export async function isRehearsal(host: Host): Promise<boolean> {
+  return parseRehearsal(await readCmdline(host)) !== undefined
+}
+
+async function readCmdline(host: Host): Promise<PineDisk['cmdline']> {
+  return parseCmdline(String((await host.readFile('/proc/cmdline')) ?? ''))
+}
+
 /** Finds the disk of the running root file system by the PARTUUID that the loader gave the kernel. */
 export async function openLiveDisk(host: Host): Promise<PineDisk> {
-  const cmdline = parseCmdline(String((await host.readFile('/proc/cmdline')) ?? ''))
+  const cmdline = await readCmdline(host)
+  const rehearsal = parseRehearsal(cmdline)
+  if (rehearsal !== undefined) return openRehearsal(host, cmdline, rehearsal)
   const root = /^PARTUUID=(.+)$/.exec(cmdline.get('root') ?? '')?.[1]
   if (root === undefined || !cmdline.has('pine.slot')) {
     throw new PineError('NOT_A_PINE_DISK', 'this machine was not started by a pine-update loader', {
@@ -51,11 +65,33 @@ export async function openLiveDisk(host: Host): Promise<PineDisk> {
   return {
     path: parent,
     live: true,
+    isRehearsal: false,
     layout,
     cmdline,
     // By PARTUUID: device names can change between two boots, and between two lines of this program.
     open: (role, { writable }) =>
       host.openRegion(`/dev/disk/by-partuuid/${layout.partitions[role].uuid}`, { writable }),
+  }
+}
+
+/** The partitions are where the kernel was told, in the middle of that of the old system. */
+async function openRehearsal(
+  host: Host,
+  cmdline: PineDisk['cmdline'],
+  rehearsal: Rehearsal,
+): Promise<PineDisk> {
+  const path = await diskWithTable(host, rehearsal.tableId)
+  const layout = rehearsedLayout(rehearsal)
+  return {
+    path,
+    live: true,
+    isRehearsal: true,
+    layout,
+    cmdline,
+    open: (role, { writable }) => {
+      const { offset, bytes } = layout.partitions[role]
+      return host.openRegion(path, { offset, bytes, writable })
+    },
   }
 }
 

@@ -4,7 +4,7 @@ import { PineError } from '../core/error.ts'
 import type { OpenRegion } from '../core/region.ts'
 import type { Host } from '../host/host.ts'
 import type { BootState, SlotName } from '../model/boot-state.ts'
-import type { Facts } from '../model/facts.ts'
+import type { Facts, Takeover } from '../model/facts.ts'
 import { parseRecords, type Records } from '../model/records.ts'
 import { openDiskImage, openLiveDisk, type PineDisk } from './disk.ts'
 import { takeLock } from './lock.ts'
@@ -53,7 +53,13 @@ export async function observe(machine: Machine): Promise<Facts> {
   const boot = await loader.read(bootstate)
   const records = await readRecords(machine)
   const seen = seenByLoader(disk, boot)
-  return { disk: disk.path, live: disk.live, layout: disk.layout, boot, records, ...seen }
+  const { path, live, layout } = disk
+  return { disk: path, live, layout, boot, records, ...seen, takeover: takeoverOf(disk) }
+}
+
+function takeoverOf({ isRehearsal, layout, cmdline }: PineDisk): Takeover | null {
+  if (isRehearsal) return { stage: 'rehearsal', unattended: cmdline.get('pine.unattended') === '1' }
+  return layout.old === undefined ? null : { stage: 'committed' }
 }
 
 export async function readRecords({ disk, bootstate }: Machine): Promise<Records> {

@@ -56,8 +56,9 @@ describe('the archive', () => {
   })
 
   test('has what an image gets, a Node, and the licences of all of it', () => {
-    expect(readdirSync(join(folder, 'lib')).sort()).toEqual([...AGENT, 'node'].sort())
+    expect(readdirSync(join(folder, 'lib')).sort()).toEqual([...AGENT, 'loader', 'node'].sort())
     expect(readFileSync(join(folder, 'LICENSE.node'), 'utf8')).toContain('Node.js')
+    expect(readFileSync(join(folder, 'LICENSE.grub'), 'utf8')).toContain('GPL-3')
     const others = readFileSync(join(folder, 'LICENSE.third-party'), 'utf8')
     for (const name of ['commander', 'execa', 'libzstd-dev', 'liblzma-dev'])
       expect(others).toContain(`==== ${name}`)

@@ -48,6 +48,7 @@ export function factsOf({ a, b, boot = initialBootState('a'), booted = 'a', tria
     booted,
     sequenceAtBoot: null,
     loaderSeesState: true,
+    takeover: null,
     records: {
       ...records,
       trial:

@@ -1,0 +1,155 @@
+import { basename } from 'node:path'
+import type { Host } from '../host/host.ts'
+import { type BlockDevice, listBlockDevices, stackOf } from './block-devices.ts'
+import { modulesUnder } from './drivers.ts'
+import { type Mount, mountOf, parseMounts } from './mounts.ts'
+
+/** The file system that a folder is on, and what that is on. */
+export interface Place {
+  mount: Mount
+  /** From its device down to the disk; empty where it is on no device. */
+  stack: BlockDevice[]
+  /** Undefined unless it is a partition and nothing else. */
+  partition: PartitionPlace | undefined
+}
+
+export interface PartitionPlace {
+  path: string
+  /** Of the disk. */
+  disk: string
+  number: number
+  offset: number
+  bytes: number
+}
+
+export interface GrubFacts {
+  /** Its configuration reads custom.cfg, where the entry of the rehearsal goes. */
+  readsCustom: boolean
+  /** Of the modules that the entry needs. */
+  missing: string[]
+  /** The first sector of the disk is GRUB's. */
+  inBootSector: boolean
+}
+
+/** What can be known of a running machine before anything of it is changed. */
+export interface BoxFacts {
+  /** What it runs in, such as `lxc`; empty for a machine with a kernel of its own. */
+  container: string
+  firmware: 'bios' | 'uefi'
+  secureBoot: boolean
+  /** As uname(1) says. */
+  machine: string
+  memoryBytes: number
+  root: Place
+  /** What /boot/grub is on. */
+  boot: Place
+  /** Of the disk that the root is on, in 512-byte units of nothing else: see `BlockDevice`. */
+  disk: BlockDevice | undefined
+  grub: GrubFacts
+  /** Kernel modules without which the disk, or the network, is not there. */
+  diskModules: string[]
+  networkModules: string[]
+  freeBytes: number
+  /** It was started by a loader of pine-update. */
+  isOurs: boolean
+  now: Date
+}
+
+export const GRUB = '/boot/grub'
+
+/** Looks; changes nothing. */
+export async function readBoxFacts(host: Host): Promise<BoxFacts> {
+  const devices = await listBlockDevices(host)
+  const mounts = parseMounts(await text(host, '/proc/self/mountinfo'))
+  const place = (path: string) => placeOf(host, devices, mountOf(mounts, path))
+  const [root, boot] = [await place('/'), await place(GRUB)]
+  const disk = devices.get(root.partition?.disk ?? '')
+  return {
+    container: await containerOf(host),
+    firmware: (await host.kindOf('/sys/firmware/efi')) === undefined ? 'bios' : 'uefi',
+    secureBoot: await hasSecureBoot(host),
+    machine: (await host.exec('uname', ['--machine'])).trim(),
+    memoryBytes: await memoryOf(host),
+    ...{ root, boot, disk },
+    grub: await readGrubFacts(host, disk),
+    diskModules:
+      disk === undefined ? [] : await modulesUnder(host, `/sys/class/block/${basename(disk.path)}`),
+    networkModules: await networkModulesOf(host),
+    freeBytes: await host.freeBytes('/'),
+    isOurs: / pine\.slot=[ab]\b/.test(` ${await text(host, '/proc/cmdline')}`),
+    now: host.now(),
+  }
+}
+
+async function text(host: Host, path: string): Promise<string> {
+  return (await host.readFile(path))?.toString() ?? ''
+}
+
+async function placeOf(
+  host: Host,
+  devices: ReadonlyMap<string, BlockDevice>,
+  mount: Mount | undefined,
+): Promise<Place> {
+  if (mount === undefined) throw new Error('nothing is mounted at /')
+  const path = (await host.realPath(mount.source)) ?? mount.source
+  const stack = stackOf(devices, path)
+  const [device, below] = stack
+  const isPlain = stack.length === 2 && device?.type === 'part' && below?.type === 'disk'
+  return { mount, stack, partition: isPlain ? await partitionOf(host, device, below) : undefined }
+}
+
+/** /sys counts in units of 512 bytes, whatever the sectors of the disk. */
+async function partitionOf(host: Host, device: BlockDevice, disk: BlockDevice): Promise<PartitionPlace> {
+  const sys = `/sys/class/block/${basename(device.path)}`
+  const number = async (name: string) => Number(await text(host, `${sys}/${name}`))
+  const [index, start] = [await number('partition'), await number('start')]
+  return { path: device.path, disk: disk.path, number: index, offset: start * 512, bytes: device.bytes }
+}
+
+/** systemd(1), "container"; OpenVZ has /proc/vz, and its host /proc/bc as well. */
+async function containerOf(host: Host): Promise<string> {
+  const named = await text(host, '/run/systemd/container')
+  if (named !== '') return named.trim()
+  const environment = await text(host, '/proc/1/environ')
+  const variable = /(?:^|\0)container=([^\0]+)/.exec(environment)?.[1]
+  if (variable !== undefined) return variable
+  const isOpenVz =
+    (await host.kindOf('/proc/vz')) !== undefined && (await host.kindOf('/proc/bc')) === undefined
+  return isOpenVz ? 'openvz' : ''
+}
+
+/** UEFI 2.10 §32.3; four bytes of attributes come before the value. */
+async function hasSecureBoot(host: Host): Promise<boolean> {
+  const value = await host.readFile(
+    '/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c',
+  )
+  return value?.[4] === 1
+}
+
+async function memoryOf(host: Host): Promise<number> {
+  return Number(/^MemTotal:\s+(\d+) kB$/m.exec(await text(host, '/proc/meminfo'))?.[1] ?? 0) * 1024
+}
+
+async function networkModulesOf(host: Host): Promise<string[]> {
+  const links = await host.listFolder('/sys/class/net')
+  const modules: string[] = []
+  for (const link of links) modules.push(...(await modulesUnder(host, `/sys/class/net/${link}`)))
+  return [...new Set(modules)]
+}
+
+/** What the entry of the rehearsal uses; see `rehearsalEntry`. */
+export const ENTRY_MODULES = ['loopback', 'squash4', 'ext2', 'gzio', 'xzio', 'search_fs_uuid', 'linux']
+
+async function readGrubFacts(host: Host, disk: BlockDevice | undefined): Promise<GrubFacts> {
+  const there = new Set(await host.listFolder(`${GRUB}/i386-pc`))
+  const first = Buffer.alloc(512)
+  if (disk !== undefined) {
+    const region = await host.openRegion(disk.path)
+    await region.read(first, 0).finally(() => region.close())
+  }
+  return {
+    readsCustom: (await text(host, `${GRUB}/grub.cfg`)).includes('custom.cfg'),
+    missing: ENTRY_MODULES.filter((name) => !there.has(`${name}.mod`)),
+    inBootSector: first.includes('GRUB ') && first.readUInt16LE(510) === 0xaa55,
+  }
+}

@@ -1,0 +1,150 @@
+import { type NewBootstate, writeNewBootstate } from '../boot/new-bootstate.ts'
+import type { Digest } from '../core/digest.ts'
+import { PineError } from '../core/error.ts'
+import type { OnProgress } from '../core/progress.ts'
+import type { OpenRegion } from '../core/region.ts'
+import { copyRegion } from '../host/copy-region.ts'
+import type { Host } from '../host/host.ts'
+import { makeStateFileSystem, swapHeader } from '../host/make-file-system.ts'
+import type { BootState } from '../model/boot-state.ts'
+import type { Role } from '../model/layout.ts'
+import { emptyRecords, type Records } from '../model/records.ts'
+import { type CarvedPart, FOLDER, type TakeoverJournal } from './journal.ts'
+import type { OldSystem } from './old-system.ts'
+
+export function partOf({ parts }: Pick<TakeoverJournal, 'parts'>, role: Role): CarvedPart {
+  const part = parts.find(({ name }) => name === role)
+  if (part === undefined) throw new Error(`nothing is carved for ${role}`)
+  return part
+}
+
+/** Through the file, so that the old file system knows that its blocks are written. The caller closes it. */
+function openInFile(host: Host, journal: TakeoverJournal, role: Role): Promise<OpenRegion> {
+  const { logical, bytes } = partOf(journal, role)
+  return host.openRegion(journal.file, { offset: logical, bytes, writable: true })
+}
+
+/** On the disk, as the new system will see it. The caller closes it. */
+export function openOnDisk(
+  host: Host,
+  journal: TakeoverJournal,
+  role: Role,
+  writable = false,
+): Promise<OpenRegion> {
+  const { offset, bytes } = partOf(journal, role)
+  return host.openRegion(journal.disk.path, { offset, bytes, writable })
+}
+
+async function fill(
+  host: Host,
+  journal: TakeoverJournal,
+  role: Role,
+  write: (region: OpenRegion) => Promise<void>,
+): Promise<void> {
+  const region = await openInFile(host, journal, role)
+  try {
+    await write(region)
+    await region.flush()
+  } finally {
+    await region.close()
+  }
+}
+
+/** Slot a; throws `IMAGE_MISMATCH` where the image is not the one that was looked at. */
+export async function writeSlot(
+  host: Host,
+  journal: TakeoverJournal,
+  image: string,
+  onProgress: OnProgress,
+): Promise<void> {
+  const source = await host.openRegion(image)
+  try {
+    await fill(host, journal, 'rootfs-a', async (slot) => {
+      const digest = await copyRegion(source, slot, 0, onProgress)
+      if (digest !== journal.image.digest) throw changed(image, digest)
+    })
+  } finally {
+    await source.close()
+  }
+}
+
+function changed(image: string, found: Digest): PineError {
+  return new PineError(
+    'IMAGE_MISMATCH',
+    `${image} changed while it was copied: it is ${found.slice(0, 12)} now`,
+    {
+      hint: 'run "pine-update hijack stage" again when it is whole',
+    },
+  )
+}
+
+const STATE_FILE = `${FOLDER}/state`
+
+/** Made in a file of its own: mke2fs frees what it need not write, and what is carved must stay where it is. */
+export async function writeState(host: Host, journal: TakeoverJournal): Promise<void> {
+  const { bytes } = partOf(journal, 'state')
+  // What a crash left of an earlier one.
+  await host.removeFile(STATE_FILE)
+  await host.createSparse(STATE_FILE, bytes)
+  try {
+    await makeStateFileSystem(host, STATE_FILE, { offset: 0, bytes })
+    const made = await host.openRegion(STATE_FILE)
+    const copy = async (region: OpenRegion) => void (await copyRegion(made, region, 0, () => undefined))
+    await fill(host, journal, 'state', copy).finally(() => made.close())
+  } finally {
+    await host.removeFile(STATE_FILE)
+  }
+}
+
+export async function writeSwap(host: Host, journal: TakeoverJournal): Promise<void> {
+  const header = await swapHeader(host, partOf(journal, 'swap').bytes)
+  await fill(host, journal, 'swap', (region) => region.write(header, 0))
+}
+
+/** What the loader of the new system reads, and its records: slot a is there, and has to prove itself. */
+export async function writeBootstate(
+  host: Host,
+  journal: TakeoverJournal,
+  old: OldSystem,
+  now: Date,
+): Promise<void> {
+  const script = scriptOf(journal, old)
+  await fill(host, journal, 'bootstate', (region) =>
+    writeNewBootstate(host, region, { state: FIRST_STATE, script, records: firstRecords(journal, now) }),
+  )
+}
+
+/** What our loader's script needs to know. */
+export function scriptOf(journal: TakeoverJournal, old: OldSystem): NewBootstate['script'] {
+  return {
+    a: bootPartition(partOf(journal, 'rootfs-a')),
+    b: bootPartition(partOf(journal, 'rootfs-b')),
+    r: old,
+    statePartuuid: partOf(journal, 'state').uuid,
+    append: journal.append,
+  }
+}
+
+/** `last` is what the loader would have noted; the rehearsal is started by another one. */
+const FIRST_STATE: BootState = {
+  sequence: 1,
+  order: 'ab',
+  next: null,
+  slots: {
+    a: { confirmed: false, left: 3, generation: 1 },
+    b: { confirmed: false, left: 0, generation: 0 },
+  },
+  rearms: 2,
+  last: 'a',
+}
+
+export function firstRecords({ image, compatible }: TakeoverJournal, now: Date): Records {
+  const { digest, version } = image
+  const a = { ...image, writtenAt: now.toISOString() }
+  const trial = { slot: 'a', digest, version, armedAt: now.toISOString(), update: true } as const
+  return { ...emptyRecords(compatible), slots: { a, b: null }, trial }
+}
+
+function bootPartition({ number, uuid }: CarvedPart): { part: string; partuuid: string } {
+  return { part: `gpt${number}`, partuuid: uuid }
+}

@@ -1,0 +1,81 @@
+import { formatBytes } from '../core/format.ts'
+import { type Drawn, drawDisk } from './draw.ts'
+import type { Network } from './network.ts'
+import type { Problem } from './problem.ts'
+import type { Review } from './review.ts'
+import { failureOf, stageOf, type TakeoverFacts, type TakeoverStage } from './takeover-state.ts'
+
+/** What a takeover would do, for a person who has to say yes. */
+export function describeReview(review: Review): string[] {
+  const { facts, image, problems } = review
+  const disk = facts.disk?.path ?? 'no disk'
+  return [
+    `machine     ${facts.firmware === 'bios' ? 'BIOS' : 'UEFI'}, ${formatBytes(facts.memoryBytes)} of memory, ${disk}`,
+    `image       ${image.version}, ${image.fs}, ${formatBytes(image.bytes)}`,
+    ...describeNetwork(review.found?.network),
+    ...describeKept(review),
+    ...describeRoom(review),
+    ...problems.flatMap(describeProblem),
+    ...(problems.some(({ severity }) => severity === 'stop') ? [] : NEXT),
+  ]
+}
+
+const NEXT = [
+  'until "commit" nothing changes but files of the old system; until "reclaim" it starts again when you want it to',
+  'next: pine-update hijack stage, with the same options',
+]
+
+function describeNetwork(network: Network | undefined): string[] {
+  if (network === undefined) return []
+  return network.links.map(({ mac, addresses, dynamic4 }) => {
+    const fixed = addresses.filter(({ dynamic }) => !dynamic).map(({ cidr }) => cidr)
+    return `network     ${mac}: ${[...(dynamic4 ? ['DHCP'] : []), ...fixed].join(', ')}`
+  })
+}
+
+function describeKept({ found }: Review): string[] {
+  if (found === undefined) return []
+  const { captured } = found.identity
+  const keys = captured.files.filter(({ path }) => path.startsWith('/etc/ssh/ssh_host_')).length
+  const users = captured.accounts.passwd.map((line) => line.split(':')[0])
+  return [
+    `kept        ${keys} files of ssh host keys, keys of ${['root', ...users].join(', ')}, addresses, name, time zone`,
+  ]
+}
+
+function describeRoom({ facts, wanted }: Review): string[] {
+  const { disk, root } = facts
+  if (disk === undefined || root.partition === undefined) return []
+  const old: Drawn = { ...root.partition, name: `old system (${root.mount.fs})` }
+  const parts = wanted.map(({ name, bytes }) => `  ${name.padEnd(10)} ${formatBytes(bytes).padStart(9)}`)
+  return ['disk now:', ...drawDisk([old], disk.bytes), 'to be found inside of the old system:', ...parts]
+}
+
+function describeProblem({ severity, text, hint }: Problem): string[] {
+  const first = `${severity === 'stop' ? 'STOP' : 'warning'}: ${text}`
+  return hint === undefined ? [first] : [first, `  ${hint}`]
+}
+
+const STAGES: Record<TakeoverStage, string> = {
+  begun: 'staging was cut off; next: "pine-update hijack stage" again, or "hijack abort"',
+  staged: 'the new system is on the disk; next: "pine-update hijack rehearse"',
+  armed: 'the next start of this machine is the rehearsal',
+  rehearsed: 'the rehearsal was good; next: "pine-update hijack commit"',
+  failed: 'the new system gave itself up; next: "hijack rehearse" again, or "hijack abort"',
+  silent:
+    'the rehearsal ended without a verdict: it did not start, hung, or nobody confirmed it before its deadline',
+  committed: 'the new system starts first; next, from there: "pine-update hijack reclaim"',
+}
+
+/** How far a takeover has come, seen from the old system. */
+export function describeTakeover(facts: TakeoverFacts): string[] {
+  const stage = stageOf(facts)
+  const { image, startedAt } = facts.journal
+  const failure = failureOf(facts)
+  const reason = failure === undefined ? [] : [`reason      ${failure}`]
+  return [
+    `takeover    ${stage}: ${STAGES[stage]}`,
+    `image       ${image.version}, since ${startedAt}`,
+    ...reason,
+  ]
+}

@@ -1,0 +1,68 @@
+import { PineError } from '../core/error.ts'
+import type { Region } from '../core/region.ts'
+import { GPT_HEAD_BYTES, GPT_TAIL_BYTES, type GptTable, parseGpt } from '../model/gpt.ts'
+import { addEntries, renamed } from '../model/gpt-edit.ts'
+import type { GptEntry } from '../model/gpt-entry.ts'
+import { ROLES, type Role } from '../model/layout.ts'
+import type { CarvedPart, TakeoverJournal } from './journal.ts'
+
+export const SECTOR_BYTES = 512
+/** Where GRUB is for BIOS, by its type: UEFI has none for it. */
+const BIOS_BOOT = '21686148-6449-6e6f-744e-656564454649'
+const LINUX = '0fc63daf-8483-4772-8e79-3d69d8477de4'
+/** As in layouts/. */
+const TYPES: Record<Role, string> = {
+  bootstate: '8e0d3b26-5b2c-4c35-9c0c-0d5c8f2b7a10',
+  swap: '0657fd6d-a4ab-43c4-84e5-0933c84b4f4f',
+  'rootfs-a': LINUX,
+  'rootfs-b': LINUX,
+  state: LINUX,
+}
+
+/** A table, and the start of the disk that it was read from. */
+export interface DiskTable {
+  table: GptTable
+  head: Buffer
+}
+
+/** Throws `LAYOUT_INVALID`. */
+export async function readDiskTable(disk: Region): Promise<DiskTable> {
+  const [head, tail] = [Buffer.alloc(GPT_HEAD_BYTES), Buffer.alloc(GPT_TAIL_BYTES)]
+  await disk.read(head, 0)
+  await disk.read(tail, disk.bytes - tail.length)
+  return { table: parseGpt(head, tail, disk.bytes, SECTOR_BYTES), head }
+}
+
+/** The partition that our loader goes to, beside the old one. */
+export function biosBootOf({ entries }: GptTable): GptEntry | undefined {
+  return entries.find(({ typeGuid }) => typeGuid === BIOS_BOOT)
+}
+
+/** Names say what a partition is for: none of the old ones may have one of ours. Throws `TAKEOVER_REFUSED`. */
+export function requireNames({ entries }: GptTable): void {
+  const taken = entries.filter(({ name }) => ROLES.some((role) => role === name))
+  if (taken.length === 0) return
+  const names = taken.map(({ number, name }) => `${number} (${name})`).join(', ')
+  throw new PineError(
+    'TAKEOVER_REFUSED',
+    `partitions of the old system have names of the new one: ${names}`,
+    {
+      hint: 'give them other names with "sfdisk --part-label"',
+    },
+  )
+}
+
+/** With the partitions of the new system, inside of that of the old one. Throws `LAYOUT_INVALID`. */
+export function withNewSystem(table: GptTable, { parts }: Pick<TakeoverJournal, 'parts'>): GptTable {
+  const biosBoot = biosBootOf(table)
+  const named = biosBoot === undefined ? table : renamed(table, biosBoot.number, 'bios-boot')
+  return addEntries(named, parts.map(entryOf))
+}
+
+function entryOf({ name, number, uuid, offset, bytes }: CarvedPart): GptEntry {
+  return {
+    ...{ name, number, uniqueGuid: uuid, typeGuid: TYPES[name], attributes: 0n },
+    firstLba: offset / SECTOR_BYTES,
+    lastLba: (offset + bytes) / SECTOR_BYTES - 1,
+  }
+}

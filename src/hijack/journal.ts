@@ -1,0 +1,68 @@
+import * as v from 'valibot'
+import { PineError } from '../core/error.ts'
+import { parseJson } from '../core/json.ts'
+import type { Host } from '../host/host.ts'
+import { ROLES } from '../model/layout.ts'
+
+const Whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const Guid = v.pipe(v.string(), v.regex(/^[0-9a-f-]{36}$/))
+const Piece = v.object({ offset: Whole, content: v.string() })
+
+/**
+ * What was decided for this takeover, and what is needed to undo it; in the old system. How far it has come is read from
+ * the disk, never from here.
+ */
+const Journal = v.object({
+  format: v.literal(1),
+  startedAt: v.string(),
+  disk: v.object({ path: v.string(), tableId: Guid, bytes: Whole }),
+  /** The partition of the old root. */
+  root: v.object({ number: Whole, offset: Whole, bytes: Whole, fsUuid: v.string() }),
+  /** The file that is carved into partitions. */
+  file: v.string(),
+  parts: v.array(
+    v.object({
+      name: v.picklist(ROLES),
+      /** On the disk. */
+      offset: Whole,
+      bytes: Whole,
+      /** In the file. */
+      logical: Whole,
+      /** Its entry in the table, once there is one. */
+      number: Whole,
+      uuid: Guid,
+    }),
+  ),
+  image: v.object({ digest: v.string(), bytes: Whole, fs: v.string(), version: v.string(), epoch: Whole }),
+  compatible: v.string(),
+  append: v.string(),
+  /** The image and all else was written and read back. */
+  isStaged: v.boolean(),
+  /** What commit writes over, in base64; null before it. */
+  before: v.nullable(v.array(Piece)),
+})
+export type TakeoverJournal = v.InferOutput<typeof Journal>
+export type CarvedPart = TakeoverJournal['parts'][number]
+
+/** All that is ours in the old system. */
+export const FOLDER = '/pine-update'
+export const JOURNAL = `${FOLDER}/takeover.json`
+
+/** Undefined where no takeover has begun. Throws `TAKEOVER_DAMAGED`. */
+export async function readJournal(host: Host): Promise<TakeoverJournal | undefined> {
+  const text = await host.readFile(JOURNAL)
+  if (text === undefined) return undefined
+  const parsed = v.safeParse(Journal, parseJson(text.toString()))
+  if (parsed.success) return parsed.output
+  throw new PineError('TAKEOVER_DAMAGED', `${JOURNAL} cannot be read`, {
+    hint: 'it says what has to be undone: keep the machine as it is, and ask for help with that file',
+  })
+}
+
+export async function writeJournal(host: Host, journal: TakeoverJournal): Promise<void> {
+  await host.replaceFile(JOURNAL, `${JSON.stringify(journal, null, 2)}\n`, 0o600)
+}
+
+export async function removeJournal(host: Host): Promise<void> {
+  await host.removeFile(JOURNAL)
+}

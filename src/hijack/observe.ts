@@ -1,0 +1,55 @@
+import { findBackend } from '../boot/backend.ts'
+import { readMeta } from '../boot/grub-state.ts'
+import { PineError } from '../core/error.ts'
+import type { Host } from '../host/host.ts'
+import type { BootState } from '../model/boot-state.ts'
+import { parseRecords, type Records } from '../model/records.ts'
+import { GRUB } from './box-facts.ts'
+import { openOnDisk } from './content.ts'
+import { ENTRY_ID, variableIn } from './grub-once.ts'
+import { readJournal, type TakeoverJournal } from './journal.ts'
+import type { TakeoverFacts } from './takeover-state.ts'
+
+/** Looks at a takeover from the old system. Undefined where none has begun. Throws `TAKEOVER_DAMAGED`. */
+export async function observeTakeover(host: Host): Promise<TakeoverFacts | undefined> {
+  const journal = await readJournal(host)
+  if (journal === undefined) return undefined
+  const next = variableIn(await host.readFile(`${GRUB}/grubenv`), 'next_entry')
+  return {
+    journal,
+    isArmed: next === ENTRY_ID,
+    ...(await readBootstate(host, journal)),
+    isFlipped: await isFlipped(host, journal),
+  }
+}
+
+async function readBootstate(
+  host: Host,
+  journal: TakeoverJournal,
+): Promise<{ boot: BootState | undefined; records: Records | undefined }> {
+  const none = { boot: undefined, records: undefined }
+  if (!journal.isStaged) return none
+  const region = await openOnDisk(host, journal, 'bootstate')
+  try {
+    await region.dropCache()
+    const loader = await findBackend(region)
+    return { boot: await loader.read(region), records: parseRecords(await readMeta(region)) }
+  } catch (error) {
+    if (error instanceof PineError && DAMAGED.includes(error.code)) return none
+    throw error
+  } finally {
+    await region.close()
+  }
+}
+
+const DAMAGED: readonly string[] = ['BOOT_STATE_INVALID', 'NOT_A_PINE_DISK']
+
+/** The boot sector is none of those that the old system had when commit noted them. */
+async function isFlipped(host: Host, { before, disk }: TakeoverJournal): Promise<boolean> {
+  const noted = before?.find(({ offset }) => offset === 0)
+  if (noted === undefined) return false
+  const sector = Buffer.alloc(512)
+  const region = await host.openRegion(disk.path)
+  await region.read(sector, 0).finally(() => region.close())
+  return !sector.equals(Buffer.from(noted.content, 'base64'))
+}

@@ -1,0 +1,117 @@
+import { randomUUID } from 'node:crypto'
+import { PineError } from '../core/error.ts'
+import type { OnProgress } from '../core/progress.ts'
+import type { Carving } from '../host/extents.ts'
+import type { Host } from '../host/host.ts'
+import { freeNumbers } from '../model/gpt-edit.ts'
+import { carve, releaseCarved } from './carve.ts'
+import { writeBootstate, writeSlot, writeState, writeSwap } from './content.ts'
+import { readDiskTable } from './disk-table.ts'
+import { FOLDER, readJournal, removeJournal, type TakeoverJournal, writeJournal } from './journal.ts'
+import { verifyStaged } from './rehearse.ts'
+import { type Review, requireNoStop, type TakeoverRequest } from './review.ts'
+
+/** What takes its time, in words for a person. */
+export type OnStage = (what: string, done?: number, total?: number) => void
+
+const FILE = `${FOLDER}/carved`
+
+/**
+ * Finds room, and writes the new system there: files of the old one, of which nothing else changes. A crash leaves a file
+ * that the next try, or `abort`, removes. Throws `TAKEOVER_REFUSED`, `TAKEOVER_ORDER`, `CARVE_FAILED`, `IMAGE_MISMATCH`.
+ */
+export async function stage(
+  host: Host,
+  carving: Carving,
+  { review, request }: { review: Review; request: TakeoverRequest },
+  onStage: OnStage,
+): Promise<TakeoverJournal> {
+  requireNoStop(review)
+  await clearAway(host, carving)
+  onStage('find room')
+  const old = review.found?.old
+  if (old === undefined) throw new Error('a takeover without a kernel was let pass')
+  const journal = await findRoom(host, carving, { review, request })
+  await writeSlot(host, journal, request.image, progressOf(onStage, 'write slot a'))
+  onStage('make the state partition')
+  await writeState(host, journal)
+  await writeSwap(host, journal)
+  await writeBootstate(host, journal, old, host.now())
+  await carving.settleFileSystem(FOLDER)
+  await verifyStaged(host, journal, progressOf(onStage, 'read slot a back'))
+  await carving.setImmutable(FILE, true)
+  const staged = { ...journal, isStaged: true }
+  await writeJournal(host, staged)
+  return staged
+}
+
+/** The journal comes first: what is killed meanwhile leaves a file of the size of the new system, for `abort` to find. */
+async function findRoom(
+  host: Host,
+  carving: Carving,
+  { review, request }: { review: Review; request: TakeoverRequest },
+): Promise<TakeoverJournal> {
+  const begun = journalOf(review, request, host.now())
+  const { disk, root } = begun
+  const { wanted } = review
+  const numbers = await numbersFor(host, disk.path, wanted.length)
+  await host.exec('mkdir', ['-p', FOLDER])
+  await writeJournal(host, begun)
+  const places = { partitionOffset: root.offset, limit: root.offset + root.bytes }
+  const { parts } = await carve(host, carving, { file: FILE, ...places, wanted })
+  const numbered = parts.map((part, index) => ({ ...part, number: numbers[index] ?? 0, uuid: randomUUID() }))
+  const journal = { ...begun, parts: numbered }
+  await writeJournal(host, journal)
+  return journal
+}
+
+function progressOf(onStage: OnStage, what: string): OnProgress {
+  return (done, total) => onStage(what, done, total)
+}
+
+/** What an earlier try left. Throws `TAKEOVER_ORDER` where that was staged. */
+async function clearAway(host: Host, carving: Carving): Promise<void> {
+  const journal = await readJournal(host)
+  if (journal?.isStaged === true) {
+    throw new PineError('TAKEOVER_ORDER', `${journal.image.version} is staged already`, {
+      hint: 'go on with "pine-update hijack rehearse", or begin anew after "pine-update hijack abort"',
+    })
+  }
+  await releaseCarved(host, carving, FILE)
+  await removeJournal(host)
+}
+
+/** Nothing is carved yet. */
+function journalOf({ facts, image }: Review, request: TakeoverRequest, now: Date): TakeoverJournal {
+  const { disk, root } = facts
+  const { partition } = root
+  if (disk === undefined || partition === undefined) throw new Error('a takeover without a disk was let pass')
+  const { number, offset, bytes } = partition
+  return {
+    format: 1,
+    startedAt: now.toISOString(),
+    disk: { path: disk.path, tableId: disk.tableId, bytes: disk.bytes },
+    root: { number, offset, bytes, fsUuid: root.stack[0]?.fsUuid ?? '' },
+    file: FILE,
+    parts: [],
+    image,
+    compatible: request.compatible,
+    append: request.append,
+    isStaged: false,
+    before: null,
+  }
+}
+
+/** Up to here our loader looks for the bootstate partition. */
+const LAST_NUMBER = 16
+
+/** Numbers that are free in the table: what has one keeps it, and with it the name of its device. */
+async function numbersFor(host: Host, path: string, count: number): Promise<number[]> {
+  const disk = await host.openRegion(path)
+  const { table } = await readDiskTable(disk).finally(() => disk.close())
+  const numbers = freeNumbers(table, count)
+  if (numbers.length === count && numbers.every((number) => number <= LAST_NUMBER)) return numbers
+  throw new PineError('TAKEOVER_REFUSED', `${path} has too many partitions: ${count} more are needed`, {
+    hint: 'remove some of them',
+  })
+}

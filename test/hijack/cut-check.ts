@@ -1,0 +1,91 @@
+import { findBackend } from '../../src/boot/backend.ts'
+import { AREA } from '../../src/boot/bootstate-area.ts'
+import { embedCore } from '../../src/boot/grub-core.ts'
+import { writeScript } from '../../src/boot/new-bootstate.ts'
+import { coreInUse, newBootSector } from '../../src/hijack/boot-sector.ts'
+import { partOf, scriptOf } from '../../src/hijack/content.ts'
+import { withNewSystem } from '../../src/hijack/disk-table.ts'
+import type { TakeoverJournal } from '../../src/hijack/journal.ts'
+import type { OldSystem } from '../../src/hijack/old-system.ts'
+import { realHost } from '../../src/host/real-host.ts'
+import { openRegion } from '../../src/host/region.ts'
+import { simulateLoader } from '../../src/model/loader.ts'
+import { memoryRegion } from '../support/memory-region.ts'
+import { type Box, CORE_LBA } from './box.ts'
+import { endsOf, parse, readAt, SECTOR } from './gpt-disk.ts'
+import { READERS, type Seen, seenOf } from './table-readers.ts'
+
+/** What is known of a disk before anything of it is changed. */
+export interface Known {
+  sector: Buffer
+  /** The entries, before and after. */
+  oldTable: Seen
+  newTable: Seen
+  journal: TakeoverJournal
+  /** Of our loader, as commit writes it. */
+  script: Buffer
+  loaders: Box['loaders']
+}
+
+/** Of a box whose takeover is not committed; `old` is what commit will be told. */
+export async function knownOf(
+  { disk, loaders }: Box,
+  { journal, old }: { journal: TakeoverJournal; old: OldSystem },
+): Promise<Known> {
+  const table = parse(endsOf(disk))
+  const { offset, bytes } = AREA['grub.cfg']
+  const area = Buffer.alloc(offset + bytes)
+  await writeScript(realHost(), memoryRegion(area), scriptOf(journal, old))
+  return {
+    script: area.subarray(offset),
+    sector: readAt(disk, 0, SECTOR),
+    oldTable: seenOf(table),
+    newTable: seenOf(withNewSystem(table, journal)),
+    journal,
+    loaders,
+  }
+}
+
+/** What a machine that starts from that disk would miss. Both systems are on it at any time, and one of them starts. */
+export async function startProblems(disk: string, known: Known): Promise<string[]> {
+  const sector = readAt(disk, 0, SECTOR)
+  const isOld = sector.equals(known.sector)
+  const problems = isCore(disk, CORE_LBA, known.loaders.old) ? [] : ['the old core is damaged']
+  const allowed = isOld ? [known.oldTable, known.newTable] : [known.newTable]
+  for (const [name, read] of Object.entries(READERS))
+    if (!allowed.includes(read(endsOf(disk))))
+      problems.push(`${name} finds another table, with ${isOld ? 'the old' : 'our'} boot sector`)
+  return isOld ? problems : [...problems, ...(await ourProblems(disk, sector, known))]
+}
+
+function isCore(disk: string, coreLba: number, image: Box['loaders']['old']): boolean {
+  const { core } = embedCore(image, { coreLba, availableBytes: image.core.length })
+  return readAt(disk, coreLba * SECTOR, core.length).equals(core)
+}
+
+async function ourProblems(disk: string, sector: Buffer, known: Known): Promise<string[]> {
+  const { loaders, journal, script } = known
+  const read = async (lba: number, count: number) => readAt(disk, lba * SECTOR, count * SECTOR)
+  // The sector says where; what is there may be anything.
+  const coreLba = Number(sector.readBigUInt64LE(0x5c))
+  const { bootCode } = embedCore(loaders.ours, { coreLba, availableBytes: loaders.ours.core.length })
+  const problems: string[] = []
+  if (!sector.equals(newBootSector(known.sector, bootCode)))
+    return ['the boot sector is neither old nor ours']
+  if (!isCore(disk, coreLba, loaders.ours)) problems.push('our core is not whole')
+  else if ((await coreInUse(sector, read)).length !== 2) problems.push('our core names other sectors')
+  const region = await openRegion(disk, partOf(journal, 'bootstate'))
+  try {
+    const state = await (await findBackend(region)).readAsLoader(region)
+    const { confirmed = true, left = 0 } = state?.slots.a ?? {}
+    if (simulateLoader(state, () => true).pick !== 'a' || confirmed || left !== 3)
+      problems.push('our loader does not start a trial of slot a')
+    const { offset, bytes } = AREA['grub.cfg']
+    const found = Buffer.alloc(bytes)
+    await region.read(found, offset)
+    if (!found.equals(script)) problems.push('the script of our loader does not know the old system of today')
+  } finally {
+    await region.close()
+  }
+  return problems
+}

@@ -1,0 +1,132 @@
+import { describe, expect, test } from 'vitest'
+import type { BoxFacts } from '../../src/hijack/box-facts.ts'
+import { moduleName } from '../../src/hijack/drivers.ts'
+import type { ImageFacts } from '../../src/hijack/image-facts.ts'
+import { boxProblems, imageProblems } from '../../src/hijack/preflight.ts'
+import { MIB } from './gpt-disk.ts'
+import { GOOD_BOX, GOOD_IMAGE, ROOT } from './takeover-facts.ts'
+
+const [PARTITION, DISK] = ROOT.stack
+if (PARTITION === undefined || DISK === undefined) throw new Error('the root is on nothing')
+
+const on = (fs: string) => ({ ...ROOT, mount: { ...ROOT.mount, fs } })
+const LVM = {
+  mount: { ...ROOT.mount, source: '/dev/mapper/vg-root' },
+  stack: [{ ...PARTITION, path: '/dev/mapper/vg-root', type: 'lvm' }, PARTITION, DISK],
+  partition: undefined,
+}
+const BOOT_ON_RAID = {
+  mount: { ...ROOT.mount, at: '/boot', source: '/dev/md0' },
+  stack: [{ ...PARTITION, path: '/dev/md0', type: 'raid1' }, PARTITION, DISK],
+  partition: undefined,
+}
+const TMPFS = {
+  mount: { ...ROOT.mount, fs: 'tmpfs', source: 'overlay' },
+  stack: [],
+  partition: undefined,
+}
+
+test('nothing is against a takeover of a small Debian server', () => {
+  expect(boxProblems(GOOD_BOX)).toEqual([])
+  expect(imageProblems(GOOD_BOX, GOOD_IMAGE, { needsSudo: false })).toEqual([])
+})
+
+const REFUSED: [string, Partial<BoxFacts>, string][] = [
+  ['ours already', { isOurs: true }, 'runs pine-update already'],
+  ['UEFI', { firmware: 'uefi' }, 'it was started by UEFI; only machines with BIOS'],
+  ['UEFI that checks signatures', { firmware: 'uefi', secureBoot: true }, 'by UEFI with Secure Boot;'],
+  [
+    'a root on LVM',
+    { root: LVM },
+    '/ is on /dev/mapper/vg-root (lvm) on /dev/vda2 (part) on /dev/vda (disk)',
+  ],
+  ['a root on no device', { root: { ...TMPFS, mount: { ...TMPFS.mount, fs: 'ext4' } } }, '/ is on overlay,'],
+  ['btrfs', { root: on('btrfs') }, '/ is btrfs, expected ext4 or xfs'],
+  ['an ext3 without extents', { root: on('ext3') }, '/ is ext3'],
+  ['an MBR', { disk: { ...DISK, table: 'dos' } }, '/dev/vda has a partition table of the kind "dos"'],
+  [
+    'large sectors',
+    { disk: { ...DISK, sectorBytes: 4096 } },
+    'with sectors of 4096 bytes, expected gpt and 512',
+  ],
+  [
+    'another loader',
+    { grub: { ...GOOD_BOX.grub, inBootSector: false } },
+    'boot sector of /dev/vda is not GRUB',
+  ],
+  [
+    'a GRUB that is not asked',
+    { grub: { ...GOOD_BOX.grub, readsCustom: false } },
+    'does not read custom.cfg',
+  ],
+  [
+    'a GRUB without what the entry needs',
+    { grub: { ...GOOD_BOX.grub, missing: ['loopback', 'squash4'] } },
+    '/boot/grub/i386-pc has no loopback, squash4',
+  ],
+  // GRUB can read both, and would find its one-shot again at each start.
+  ['/boot on btrfs', { boot: on('btrfs') }, 'on btrfs on part on disk, where GRUB cannot write'],
+  ['/boot on a RAID', { boot: BOOT_ON_RAID }, 'on ext4 on raid1 on part on disk, where GRUB cannot write'],
+  ['too little memory', { memoryBytes: 96 * MIB }, 'it has 96.0 MiB of memory, 110 MiB are needed'],
+]
+
+describe('refused, with the reason and what to do', () => {
+  test.each(REFUSED)('%s', (_, change, text) => {
+    expect(boxProblems({ ...GOOD_BOX, ...change })).toEqual([
+      { severity: 'stop', text: expect.stringContaining(text), hint: expect.stringMatching(/\w{3}/) },
+    ])
+  })
+
+  test('a container is told that it is one, and nothing else', () => {
+    const inside = { ...GOOD_BOX, container: 'lxc', firmware: 'uefi' as const, memoryBytes: 0, root: TMPFS }
+    expect(boxProblems(inside).map(({ text }) => text)).toEqual([
+      'this is a container (lxc): it has no kernel, no boot loader and no disk of its own',
+    ])
+  })
+
+  test('all that is wrong is told at once', () => {
+    const worst = { ...GOOD_BOX, firmware: 'uefi' as const, root: on('btrfs'), memoryBytes: 0 }
+    expect(boxProblems(worst)).toHaveLength(3)
+  })
+})
+
+test.each(['ext2', 'ext3', 'ext4', 'xfs', 'vfat'])('GRUB can write to its one-shot on %s', (fs) => {
+  expect(boxProblems({ ...GOOD_BOX, boot: on(fs) })).toEqual([])
+})
+
+test('a clock that is wrong is only a warning: it can be set later', () => {
+  const [problem] = boxProblems({ ...GOOD_BOX, now: new Date(0) })
+  expect(problem).toMatchObject({ severity: 'warn', text: 'the clock says 1970-01-01T00:00:00.000Z' })
+})
+
+describe('of the image', () => {
+  const problemsWith = (change: Partial<ImageFacts>, needsSudo = false): string[] =>
+    imageProblems(GOOD_BOX, { ...GOOD_IMAGE, ...change }, { needsSudo }).map(({ text }) => text)
+
+  test('every driver that its kernel lacks is named, and what for', () => {
+    expect(problemsWith({ modules: new Set(['virtio_pci']) })).toEqual([
+      'the kernel of the image has no virtio_blk, which its disk needs, and no virtio_net, which its network needs',
+    ])
+    const [none = ''] = problemsWith({ modules: new Set() })
+    for (const name of ['virtio_blk', 'virtio_pci', 'virtio_net']) expect(none).toContain(name)
+  })
+
+  test('a file of the kernel is the module that the old one names', () => {
+    expect(moduleName('kernel/drivers/block/virtio-blk.ko.xz')).toBe('virtio_blk')
+    expect(moduleName('kernel/drivers/net/virtio_net.ko')).toBe('virtio_net')
+  })
+
+  test('another CPU, or none that is known', () => {
+    expect(problemsWith({ machine: 'aarch64' })).toEqual(['the image is for aarch64, this is x86_64'])
+    expect(problemsWith({ machine: '' })).toEqual(['the image is for an unknown CPU, this is x86_64'])
+  })
+
+  test('one that was prepared before there were rehearsals', () => {
+    expect(problemsWith({ canRehearse: false })).toEqual(['the image cannot be rehearsed'])
+  })
+
+  test('sudo is needed only where somebody becomes root by it', () => {
+    expect(problemsWith({}, true)).toEqual(['whoever logs in becomes root by sudo, which the image has not'])
+    expect(problemsWith({ hasSudo: true }, true)).toEqual([])
+  })
+})

@@ -1,0 +1,59 @@
+import { describe, expect, test } from 'vitest'
+import { describeTakeover } from '../../src/hijack/describe.ts'
+import { failureOf, stageOf, type TakeoverFacts } from '../../src/hijack/takeover-state.ts'
+import { arm, confirm, reject } from '../../src/model/boot-state.ts'
+import { emptyRecords, withRejection } from '../../src/model/records.ts'
+import { FIRST_BOOT, journalWith } from './takeover-facts.ts'
+
+const RECORDS = emptyRecords('test')
+const REJECTION = { digest: 'd1', version: '1.0', reason: 'web: no answer', at: '2026-05-01T00:00:00.000Z' }
+const BEFORE = [{ offset: 0, content: 'AAAA' }]
+
+const STAGED: TakeoverFacts = {
+  journal: journalWith(),
+  isArmed: false,
+  boot: FIRST_BOOT,
+  records: RECORDS,
+  isFlipped: false,
+}
+/** The rehearsal resets the trial before it is asked for. */
+const TRIED = { ...STAGED, boot: arm(FIRST_BOOT, 'a', 3, true) }
+const GOOD = { ...TRIED, boot: confirm(TRIED.boot, 'a') }
+const BAD = { ...TRIED, boot: reject(TRIED.boot, 'a'), records: withRejection(RECORDS, REJECTION) }
+const NOTED = journalWith({ before: BEFORE })
+
+const LIFE: [string, TakeoverFacts, ReturnType<typeof stageOf>][] = [
+  ['the image is being copied', { ...STAGED, journal: journalWith({ isStaged: false }) }, 'begun'],
+  ['what should be the boot state is none', { ...STAGED, boot: undefined, records: undefined }, 'begun'],
+  ['its records cannot be read', { ...STAGED, records: undefined }, 'begun'],
+  ['all of it is written', STAGED, 'staged'],
+  ['GRUB is asked to start it', { ...TRIED, isArmed: true }, 'armed'],
+  ['it is asked again after a good one', { ...GOOD, isArmed: true }, 'armed'],
+  ['it ended, and nobody said anything', TRIED, 'silent'],
+  ['it gave itself up', BAD, 'failed'],
+  ['somebody confirmed it', GOOD, 'rehearsed'],
+  ['commit noted what it writes over', { ...GOOD, journal: NOTED }, 'rehearsed'],
+  ['commit was cut off behind the new trial', { ...TRIED, journal: NOTED }, 'rehearsed'],
+  ['our loader is in the boot sector', { ...TRIED, journal: NOTED, isFlipped: true }, 'committed'],
+  ['it is, and the state cannot be read', { ...TRIED, boot: undefined, isFlipped: true }, 'committed'],
+  ['it is, and the new system gave itself up', { ...BAD, journal: NOTED, isFlipped: true }, 'committed'],
+]
+
+describe('how far a takeover has come', () => {
+  test.each(LIFE)('%s', (_, facts, stage) => {
+    expect(stageOf(facts)).toBe(stage)
+  })
+
+  test('each stage is one that somebody can reach, and says what is next', () => {
+    const texts = LIFE.map(([, facts]) => describeTakeover(facts)[0])
+    expect(new Set(texts).size).toBe(new Set(LIFE.map(([, , stage]) => stage)).size)
+    for (const text of texts) expect(text).toMatch(/next|did not start/)
+  })
+
+  test('why it was not good is told in the words of the new system', () => {
+    expect(failureOf(BAD)).toBe('web: no answer')
+    expect(describeTakeover(BAD).join('\n')).toContain('web: no answer')
+    expect(failureOf(STAGED)).toBeUndefined()
+    expect(failureOf({ ...STAGED, records: undefined })).toBeUndefined()
+  })
+})

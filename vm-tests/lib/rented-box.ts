@@ -1,0 +1,93 @@
+import { execFile } from 'node:child_process'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { startVm, type Vm } from './qemu.ts'
+
+export interface Answer {
+  exit: number
+  text: string
+}
+
+/** A machine that is reached over ssh and in no other way. */
+export interface RentedBox {
+  vm: Vm
+  /** Waits until somebody can log in, and the system is the one in which `command` succeeds. */
+  isUp(command: string, timeoutMs?: number): Promise<void>
+  ssh(command: string): Promise<Answer>
+  /** The same, expected to succeed; resolves with what it printed. */
+  ok(command: string): Promise<string>
+}
+
+export interface BoxOptions {
+  disk: string
+  /** Of root. */
+  key: string
+  /** A disk that is not ours, with what is copied to the machine. */
+  cargo: string
+  dir: string
+  name: string
+  memoryMiB: number
+}
+
+/** Without SVM: a guest that used it now and then hangs in the kernel after a restart. */
+const CPU = ['-cpu', 'qemu64,-cx16,-svm,+rdrand']
+const UP_MS = 6 * 60_000
+const COMMAND_MS = 10 * 60_000
+
+/** The host key that is seen first must be seen ever after. */
+export async function startBox(options: BoxOptions): Promise<RentedBox> {
+  const { disk, key, cargo, dir, name, memoryMiB } = options
+  const port = await freePort()
+  const network = [
+    '-netdev',
+    `user,id=net,hostfwd=tcp:127.0.0.1:${port}-:22`,
+    '-device',
+    'virtio-net-pci,netdev=net',
+  ]
+  const second = ['-drive', `file=${cargo},format=raw,if=virtio,readonly=on`]
+  const vm = startVm({
+    ...{ disk, memoryMiB, restarts: true, serialLog: join(dir, `${name}.log`) },
+    extraArgs: [...CPU, ...network, ...second],
+  })
+  const known = [`-oUserKnownHostsFile=${join(dir, 'known_hosts')}`, '-oStrictHostKeyChecking=accept-new']
+  const how = ['-i', key, '-p', String(port), '-oBatchMode=yes', '-oConnectTimeout=10', '-oLogLevel=ERROR']
+  const ssh = (command: string) => run('ssh', [...how, ...known, 'root@127.0.0.1', command])
+
+  async function isUp(command: string, timeoutMs = UP_MS): Promise<void> {
+    const until = performance.now() + timeoutMs
+    for (;;) {
+      const { exit, text } = await ssh(command)
+      if (exit === 0) return
+      if (performance.now() > until) throw new Error(`"${command}" in vain on ${name}: ${text}`)
+      await sleep(2000)
+    }
+  }
+
+  async function ok(command: string): Promise<string> {
+    const { exit, text } = await ssh(command)
+    if (exit !== 0) throw new Error(`"${command}" ended with ${exit}: ${text}`)
+    return text
+  }
+  return { vm, isUp, ssh, ok }
+}
+
+async function run(command: string, args: readonly string[]): Promise<Answer> {
+  try {
+    const { stdout, stderr } = await promisify(execFile)(command, args, { timeout: COMMAND_MS })
+    return { exit: 0, text: (stdout + stderr).trim() }
+  } catch (error) {
+    const { code, stdout, stderr } = error as { code?: number; stdout?: string; stderr?: string }
+    return { exit: typeof code === 'number' ? code : -1, text: `${stdout ?? ''}${stderr ?? ''}`.trim() }
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
+    })
+  })
+}
