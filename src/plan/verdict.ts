@@ -49,8 +49,9 @@ export function planReject(facts: Facts, options: { reason: string; now: Date; r
       hint: 'to go back to the other slot, run "pine-update rollback"',
     })
   }
-  const goesBackTo = facts.takeover === null ? `slot ${otherSlot(slot)}` : 'the old system'
-  if (facts.takeover === null) requireConfirmed(facts, otherSlot(slot))
+  const back = otherSlot(slot)
+  const isOldNext = facts.takeover !== null && !facts.boot.slots[back].confirmed
+  if (!isOldNext) requireConfirmed(facts, back)
   const { slots, trial } = facts.records
   const image = slots[slot]
   const version = image?.version ?? 'an unknown release'
@@ -69,7 +70,7 @@ export function planReject(facts: Facts, options: { reason: string; now: Date; r
   if (options.reboot && facts.booted === slot) steps.push({ kind: 'reboot' })
   return {
     intent: 'reject',
-    outcome: `${version} is given up; ${goesBackTo} boots next.`,
+    outcome: `${version} is given up; ${isOldNext ? 'the old system' : `slot ${back}`} boots next.`,
     steps,
   }
 }

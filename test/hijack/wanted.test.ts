@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest'
+import { formatBytes } from '../../src/core/format.ts'
+import type { Place } from '../../src/hijack/box-facts.ts'
 import { drawDisk } from '../../src/hijack/draw.ts'
-import { RESERVE_BYTES, roomProblem, wantedPartitions } from '../../src/hijack/wanted.ts'
+import { roomProblem, wantedPartitions } from '../../src/hijack/wanted.ts'
 import { MIB } from './gpt-disk.ts'
-import { GOOD_BOX } from './takeover-facts.ts'
+import { GOOD_BOX, ROOT } from './takeover-facts.ts'
 
 const bytesOf = (imageMib: number, slotMib?: number): Record<string, number> => {
   const sizes = { slotBytes: slotMib && slotMib * MIB, stateBytes: 256.5 * MIB }
@@ -22,19 +24,26 @@ describe('what is to be found room for', () => {
     expect(wanted.filter(({ grows }) => grows).map(({ name }) => name)).toEqual(['state'])
   })
 
-  test('it has to be free, with what the running system needs beside it', () => {
+  test.each([
+    ['of a small one no less than 200 MiB', 2048, 200],
+    ['of a large one a twentieth', 20_480, 1024],
+  ])('it has to be free, beside what the running system keeps: %s', (_, rootMib, keptMib) => {
     const wanted = wantedPartitions(100 * MIB, { slotBytes: undefined, stateBytes: 256 * MIB })
-    const needed = (224 + 224 + 1 + 32 + 256) * MIB + RESERVE_BYTES
-    expect(roomProblem({ ...GOOD_BOX, freeBytes: needed }, wanted)).toEqual([])
-    expect(roomProblem({ ...GOOD_BOX, freeBytes: needed - MIB }, wanted)).toEqual([
-      {
-        severity: 'stop',
-        text: '/ has 936 MiB free, 937 MiB are needed, of which 200 MiB stay free',
-        hint: expect.stringContaining('--slot-size'),
-      },
-    ])
+    const needed = 224 + 224 + 1 + 32 + 256 + keptMib
+    const problemsWith = (freeMib: number) =>
+      roomProblem({ ...GOOD_BOX, root: rootOf(rootMib), freeBytes: freeMib * MIB }, wanted)
+    expect(problemsWith(needed)).toEqual([])
+    const [problem] = problemsWith(needed - 1)
+    expect(problem).toMatchObject({ severity: 'stop', hint: expect.stringContaining('--slot-size') })
+    expect(problem?.text).toMatch(/^\/ has .* free, .* are needed, of which .* stay free$/)
+    expect(problem?.text).toContain(`of which ${formatBytes(keptMib * MIB)} stay`)
   })
 })
+
+function rootOf(mib: number): Place {
+  const { partition } = ROOT
+  return { ...ROOT, partition: partition && { ...partition, bytes: mib * MIB } }
+}
 
 describe('a disk is drawn', () => {
   test('as 64 letters in its own proportions, and what each of them is', () => {

@@ -65,6 +65,16 @@ describe.each([
   })
 })
 
+test('an update that fails while the old system is still there goes back to the release that was confirmed', () => {
+  const boot: BootState = { ...arm(confirm(FIRST_TRIAL, 'a'), 'b'), last: 'b' }
+  const facts = factsOf({ a: '1.0', b: '2.0', boot, booted: 'b', trial: 'b' })
+  const plan = planReject(
+    { ...facts, takeover: { stage: 'committed' } },
+    { reason: 'web: no answer', now, reboot: true },
+  )
+  expect(plan.outcome).toBe('2.0 is given up; slot a boots next.')
+})
+
 test('without an old system there is nothing to give it up for', () => {
   expect(() => planVerdict(during(null), bad, now)).toThrow(
     expect.objectContaining({ code: 'NOTHING_TO_ROLL_BACK_TO' }),
