@@ -22,10 +22,14 @@ const LOOKING = [
 ]
 /** Make or change one small file that the command line names. */
 const FILING = ['key public', 'keys create', 'keys sign', 'keys attach', 'bundle attach']
+/** What each would do is what "hijack plan" and "hijack status" print. */
+const TAKING_OVER = ['plan', 'stage', 'rehearse', 'commit', 'reclaim', 'abort', 'status'].map(
+  (step) => `hijack ${step}`,
+)
 
 const help = async (line: string): Promise<string> => (await shop.ok(`${line} --help`.trim())).stdout
 
-describe.each([...CHANGING, ...LOOKING, ...FILING])('%s', (command) => {
+describe.each([...CHANGING, ...LOOKING, ...FILING, ...TAKING_OVER])('%s', (command) => {
   test('has help with examples, and --json', async () => {
     const text = await help(command)
     expect(text).toMatch(new RegExp(`Examples:\\n  \\$ pine-update ${command}`))
@@ -49,7 +53,7 @@ test('no command is left out here', async () => {
     const below = listed(await help(name))
     found.push(...(below.length === 0 ? [name] : below.map((child) => `${name} ${child}`)))
   }
-  expect(found.sort()).toEqual([...CHANGING, ...LOOKING, ...FILING].sort())
+  expect(found.sort()).toEqual([...CHANGING, ...LOOKING, ...FILING, ...TAKING_OVER].sort())
 })
 
 test('the exit codes stand in the help, and nothing is coloured', async () => {
