@@ -110,7 +110,8 @@ async function partitionOf(host: Host, device: BlockDevice, disk: BlockDevice): 
 async function containerOf(host: Host): Promise<string> {
   const named = await text(host, '/run/systemd/container')
   if (named !== '') return named.trim()
-  const environment = await text(host, '/proc/1/environ')
+  // Root of a container may not be allowed to read it.
+  const environment = await text(host, '/proc/1/environ').catch(() => '')
   const variable = /(?:^|\0)container=([^\0]+)/.exec(environment)?.[1]
   if (variable !== undefined) return variable
   const isOpenVz =
