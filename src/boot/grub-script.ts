@@ -5,6 +5,10 @@ export interface BootPartition {
   partuuid: string
 }
 
+export function bootPartition({ number, uuid }: { number: number; uuid: string }): BootPartition {
+  return { part: `gpt${number}`, partuuid: uuid }
+}
+
 /** How another system on the disk is started, with its own kernel. */
 export interface BootFiles {
   /** GRUB's name of the partition that both files are on. */

@@ -1,3 +1,4 @@
+import { bootPartition } from '../boot/grub-script.ts'
 import { writeNewBootstate } from '../boot/new-bootstate.ts'
 import { PineError } from '../core/error.ts'
 import { formatBytes } from '../core/format.ts'
@@ -9,7 +10,7 @@ import type { Host } from '../host/host.ts'
 import { makeStateFileSystem, swapHeader } from '../host/make-file-system.ts'
 import { readTable, writeTable } from '../host/sfdisk.ts'
 import { initialBootState } from '../model/boot-state.ts'
-import { type Layout, type Partition, parseLayout, type Role } from '../model/layout.ts'
+import { type Layout, type Partition, parseLayout } from '../model/layout.ts'
 import { emptyRecords, type ImageRecord } from '../model/records.ts'
 import { makeLoader } from './disk-loader.ts'
 import { detectFileSystem, requireBootable } from './file-system.ts'
@@ -160,8 +161,8 @@ async function writeBootstate(
   a: ImageRecord,
 ): Promise<void> {
   const script = {
-    a: bootPartition(layout, 'rootfs-a'),
-    b: bootPartition(layout, 'rootfs-b'),
+    a: bootPartition(layout.partitions['rootfs-a']),
+    b: bootPartition(layout.partitions['rootfs-b']),
     statePartuuid: layout.partitions.state.uuid,
     append: request.append,
   }
@@ -179,9 +180,4 @@ async function writeBootstate(
   } finally {
     await region.close()
   }
-}
-
-function bootPartition(layout: Layout, role: Role): { part: string; partuuid: string } {
-  const { number, uuid } = layout.partitions[role]
-  return { part: `gpt${number}`, partuuid: uuid }
 }

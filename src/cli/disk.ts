@@ -8,11 +8,9 @@ import {
   byteSize,
   dryRunOption,
   examples,
+  type FirstImageOptions,
+  firstImageOptions,
   jsonOption,
-  kernelArguments,
-  labelText,
-  versionText,
-  wholeNumber,
 } from './options.ts'
 import { createProgress } from './progress.ts'
 
@@ -21,25 +19,14 @@ export function diskCommand(io: Io): Command {
 }
 
 /** What `disk build` and `install` have in common. */
-export interface ContentOptions {
+export interface ContentOptions extends FirstImageOptions {
   layout: string
-  image: string
-  compatible: string
-  release: string
-  epoch: number
-  append: string
   json?: boolean
   dryRun?: boolean
 }
 
 export function contentOptions(command: Command): Command {
-  return command
-    .requiredOption('--layout <file>', 'sfdisk script, see layouts/')
-    .requiredOption('--image <file>', 'image for slot a, from "image build"')
-    .requiredOption('--compatible <id>', 'kind of host; only bundles made for it are accepted', labelText)
-    .requiredOption('--release <version>', 'version of the release in the image', versionText)
-    .option('--epoch <n>', 'its anti-rollback epoch', wholeNumber('--epoch', 0, 2 ** 31), 0)
-    .option('--append <args>', 'further kernel arguments', kernelArguments, '')
+  return firstImageOptions(command.requiredOption('--layout <file>', 'sfdisk script, see layouts/'))
     .addOption(dryRunOption())
     .addOption(jsonOption())
 }

@@ -1,10 +1,14 @@
 import { Command } from 'commander'
 import { PineError } from '../core/error.ts'
+import type { OnProgress } from '../core/progress.ts'
 import { abortTakeover } from '../hijack/abort.ts'
+import { readBoxFacts } from '../hijack/box-facts.ts'
 import { captureArchive } from '../hijack/capture.ts'
 import { commitTakeover } from '../hijack/commit.ts'
 import { describeTakeover } from '../hijack/describe.ts'
+import type { TakeoverJournal } from '../hijack/journal.ts'
 import { observeTakeover } from '../hijack/observe.ts'
+import { readOldSystem } from '../hijack/old-system.ts'
 import { planReclaim, reclaim } from '../hijack/reclaim.ts'
 import { armRehearsal, verifyStaged } from '../hijack/rehearse.ts'
 import { requireNoStop, reviewBox } from '../hijack/review.ts'
@@ -54,10 +58,7 @@ async function runRehearse(io: Io, options: RehearseOptions): Promise<void> {
   requireNoStop(box)
   if (box.found === undefined) throw new Error('a takeover without a network was let pass')
   const { network, identity } = box.found
-  const progress = createProgress(io)
-  await verifyStaged(io.host, journal, (done, total) => progress.update('read slot a', done, total)).finally(
-    progress.end,
-  )
+  await readSlot(io, journal)
   const captured = await captureArchive(io.host, network, identity.captured)
   const { deadline, unattended = false } = options
   await armRehearsal(io.host, realCarving(), journal, { deadline, unattended, captured })
@@ -78,13 +79,9 @@ export function commitCommand(io: Io): Command {
 
 async function runCommit(io: Io, options: StepOptions): Promise<void> {
   const { journal } = await takeoverAt(io, ['rehearsed'])
-  const box = await reviewBox(io.host)
-  const old = box.found?.old
+  const old = await readOldSystem(io.host, await readBoxFacts(io.host))
   if (old === undefined) throw new PineError('TAKEOVER_REFUSED', 'the kernel that runs has no files in /boot')
-  const progress = createProgress(io)
-  await verifyStaged(io.host, journal, (done, total) => progress.update('read slot a', done, total)).finally(
-    progress.end,
-  )
+  await readSlot(io, journal)
   await commitTakeover(io.host, realCarving(), { journal, old })
   if (options.reboot === true) await restart(io)
   const text = `${journal.image.version} starts next, and the old system where it fails. From there: pine-update hijack reclaim`
@@ -174,6 +171,12 @@ function stageInside(facts: Facts): string {
   if (facts.takeover === null) return 'reclaimed'
   if (facts.takeover.stage === 'rehearsal') return 'rehearsal'
   return facts.boot.slots[runningSlot(facts)].confirmed ? 'confirmed' : 'committed'
+}
+
+async function readSlot(io: Io, journal: TakeoverJournal): Promise<void> {
+  const progress = createProgress(io)
+  const onProgress: OnProgress = (done, total) => progress.update('read slot a', done, total)
+  await verifyStaged(io.host, journal, onProgress).finally(progress.end)
 }
 
 /** Throws `TAKEOVER_ORDER` unless the takeover has come to one of these stages. */

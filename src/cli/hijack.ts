@@ -12,15 +12,7 @@ import {
   takeoverStatusCommand,
 } from './hijack-steps.ts'
 import { type Io, printResult } from './io.ts'
-import {
-  byteSize,
-  examples,
-  jsonOption,
-  kernelArguments,
-  labelText,
-  versionText,
-  wholeNumber,
-} from './options.ts'
+import { byteSize, examples, type FirstImageOptions, firstImageOptions, jsonOption } from './options.ts'
 import { createProgress } from './progress.ts'
 
 export function hijackCommand(io: Io, setExitCode: (code: number) => void): Command {
@@ -33,12 +25,7 @@ export function hijackCommand(io: Io, setExitCode: (code: number) => void): Comm
   return command
 }
 
-interface StageOptions {
-  image: string
-  compatible: string
-  release: string
-  epoch: number
-  append: string
+interface StageOptions extends FirstImageOptions {
   slotSize?: number
   stateSize: number
   json?: boolean
@@ -47,12 +34,7 @@ interface StageOptions {
 const STATE_BYTES = 256 * 1024 ** 2
 
 function stageOptions(command: Command): Command {
-  return command
-    .requiredOption('--image <file>', 'image for slot a, from "image build"')
-    .requiredOption('--compatible <id>', 'kind of host; only bundles made for it are accepted', labelText)
-    .requiredOption('--release <version>', 'version of the release in the image', versionText)
-    .option('--epoch <n>', 'its anti-rollback epoch', wholeNumber('--epoch', 0, 2 ** 31), 0)
-    .option('--append <args>', 'further kernel arguments', kernelArguments, '')
+  return firstImageOptions(command)
     .option('--slot-size <size>', 'of each slot (default: twice the image)', byteSize)
     .option('--state-size <size>', 'of the state partition until the old system goes', byteSize, STATE_BYTES)
     .addOption(jsonOption())

@@ -48,6 +48,24 @@ export function kernelArguments(text: string): string {
   throw new PineError('USAGE', `--append takes letters, digits, spaces and ._,:=/@+-, not ${text}`)
 }
 
+/** Of an image that becomes slot a. */
+export interface FirstImageOptions {
+  image: string
+  compatible: string
+  release: string
+  epoch: number
+  append: string
+}
+
+export function firstImageOptions(command: Command): Command {
+  return command
+    .requiredOption('--image <file>', 'image for slot a, from "image build"')
+    .requiredOption('--compatible <id>', 'kind of host; only bundles made for it are accepted', labelText)
+    .requiredOption('--release <version>', 'version of the release in the image', versionText)
+    .option('--epoch <n>', 'its anti-rollback epoch', wholeNumber('--epoch', 0, 2 ** 31), 0)
+    .option('--append <args>', 'further kernel arguments', kernelArguments, '')
+}
+
 /** An option that may be given several times, for commander. */
 export function appendText(text: string, before: string[] = []): string[] {
   return [...before, text]

@@ -1,6 +1,8 @@
 import { basename } from 'node:path'
 import type { Host } from '../host/host.ts'
 import { type BlockDevice, listBlockDevices, stackOf } from './block-devices.ts'
+import { isGrubBootSector } from './boot-sector.ts'
+import { readBootSector } from './disk-table.ts'
 import { modulesUnder } from './drivers.ts'
 import { type Mount, mountOf, parseMounts } from './mounts.ts'
 
@@ -43,7 +45,7 @@ export interface BoxFacts {
   root: Place
   /** What /boot/grub is on. */
   boot: Place
-  /** Of the disk that the root is on, in 512-byte units of nothing else: see `BlockDevice`. */
+  /** That the root is on; undefined unless it is on a plain partition. */
   disk: BlockDevice | undefined
   grub: GrubFacts
   /** Kernel modules without which the disk, or the network, is not there. */
@@ -138,19 +140,14 @@ async function networkModulesOf(host: Host): Promise<string[]> {
   return [...new Set(modules)]
 }
 
-/** What the entry of the rehearsal uses; see `rehearsalEntry`. */
-export const ENTRY_MODULES = ['loopback', 'squash4', 'ext2', 'gzio', 'xzio', 'search_fs_uuid', 'linux']
+/** What the entry of the rehearsal uses; see `withEntry`. */
+const ENTRY_MODULES = ['loopback', 'squash4', 'ext2', 'gzio', 'xzio', 'search_fs_uuid', 'linux']
 
 async function readGrubFacts(host: Host, disk: BlockDevice | undefined): Promise<GrubFacts> {
   const there = new Set(await host.listFolder(`${GRUB}/i386-pc`))
-  const first = Buffer.alloc(512)
-  if (disk !== undefined) {
-    const region = await host.openRegion(disk.path)
-    await region.read(first, 0).finally(() => region.close())
-  }
   return {
     readsCustom: (await text(host, `${GRUB}/grub.cfg`)).includes('custom.cfg'),
     missing: ENTRY_MODULES.filter((name) => !there.has(`${name}.mod`)),
-    inBootSector: first.includes('GRUB ') && first.readUInt16LE(510) === 0xaa55,
+    inBootSector: disk !== undefined && isGrubBootSector(await readBootSector(host, disk.path)),
   }
 }

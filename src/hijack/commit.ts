@@ -6,7 +6,8 @@ import { PineError } from '../core/error.ts'
 import type { OpenRegion, Region } from '../core/region.ts'
 import type { Carving } from '../host/extents.ts'
 import type { Host } from '../host/host.ts'
-import { arm } from '../model/boot-state.ts'
+import { arm, DEFAULT_TRIES } from '../model/boot-state.ts'
+import type { GptPiece } from '../model/gpt.ts'
 import { coreInUse, newBootSector, placeForCore } from './boot-sector.ts'
 import { GRUB } from './box-facts.ts'
 import { checkCarved } from './carve.ts'
@@ -21,22 +22,17 @@ import {
 } from './disk-table.ts'
 import { type TakeoverJournal, writeJournal } from './journal.ts'
 import type { OldSystem } from './old-system.ts'
+import { applyFlip, writePieces } from './pieces.ts'
 import { tableChange } from './table-change.ts'
-
-/** Bytes and where they go on the disk. */
-interface Piece {
-  offset: number
-  bytes: Buffer
-}
 
 /** What commit writes, in this order, with a flush after each list. */
 interface CommitPlan {
   /** Where nobody reads yet: our loader beside the old one, the other list of partitions. */
-  prepare: Piece[]
+  prepare: GptPiece[]
   /** The header of the table, one sector: the new partitions are there, the old ones as well. */
-  table: Piece
+  table: GptPiece
   /** The boot sector: our loader starts, and the old system is one of the things that it can start. */
-  flip: Piece
+  flip: GptPiece
 }
 
 /**
@@ -59,9 +55,7 @@ export async function commitTakeover(
     // Our loader reads no journal, where a kernel of today still is.
     await carving.settleFileSystem(GRUB)
     await startTrial(host, journal, old)
-    await writePieces(disk, plan.prepare)
-    await requireKept(disk, plan.prepare)
-    await writePieces(disk, [plan.table])
+    await applyFlip(disk, { prepare: plan.prepare, flip: plan.table })
     await writePieces(disk, [plan.flip])
   } finally {
     await disk.close()
@@ -90,7 +84,7 @@ async function planLoader(
   host: Host,
   disk: Region,
   { table, head }: DiskTable,
-): Promise<{ core: Piece; boot: Piece }> {
+): Promise<{ core: GptPiece; boot: GptPiece }> {
   const entry = biosBootOf(table)
   if (entry === undefined) throw noPlace('there is no partition for GRUB (bios_boot) on the disk')
   const offset = entry.firstLba * SECTOR_BYTES
@@ -119,7 +113,7 @@ function noPlace(problem: string): PineError {
 }
 
 /** What is there now, for the way back. */
-async function contentOf(disk: Region, pieces: readonly Piece[]): Promise<TakeoverJournal['before']> {
+async function contentOf(disk: Region, pieces: readonly GptPiece[]): Promise<TakeoverJournal['before']> {
   const before: { offset: number; content: string }[] = []
   for (const { offset, bytes } of pieces) {
     const content = Buffer.alloc(bytes.length)
@@ -127,24 +121,6 @@ async function contentOf(disk: Region, pieces: readonly Piece[]): Promise<Takeov
     before.push({ offset, content: content.toString('base64') })
   }
   return before
-}
-
-async function writePieces(disk: OpenRegion, pieces: readonly Piece[]): Promise<void> {
-  for (const { offset, bytes } of pieces) await disk.write(bytes, offset)
-  await disk.flush()
-}
-
-/** What is about to be relied on. Throws `IO_FAILED`. */
-async function requireKept(disk: OpenRegion, pieces: readonly Piece[]): Promise<void> {
-  await disk.dropCache()
-  for (const { offset, bytes } of pieces) {
-    const found = Buffer.alloc(bytes.length)
-    await disk.read(found, offset)
-    if (!found.equals(bytes))
-      throw new PineError('IO_FAILED', `${disk.name} does not keep what is written at ${offset}`, {
-        hint: 'look at dmesg; the old system starts as before',
-      })
-  }
 }
 
 /** The way back: the boot sector first, then the header of the table, each alone. Does nothing where commit wrote nothing. */
@@ -162,11 +138,9 @@ async function startTrial(host: Host, journal: TakeoverJournal, old: OldSystem):
   try {
     await writeScript(host, region, scriptOf(journal, old))
     const loader = await findBackend(region)
-    await loader.change(region, (state) => arm(state, 'a', TRIES, true))
+    await loader.change(region, (state) => arm(state, 'a', DEFAULT_TRIES, true))
     await region.flush()
   } finally {
     await region.close()
   }
 }
-
-const TRIES = 3

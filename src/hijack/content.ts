@@ -1,3 +1,4 @@
+import { bootPartition } from '../boot/grub-script.ts'
 import { type NewBootstate, writeNewBootstate } from '../boot/new-bootstate.ts'
 import type { Digest } from '../core/digest.ts'
 import { PineError } from '../core/error.ts'
@@ -6,7 +7,7 @@ import type { OpenRegion } from '../core/region.ts'
 import { copyRegion } from '../host/copy-region.ts'
 import type { Host } from '../host/host.ts'
 import { makeStateFileSystem, swapHeader } from '../host/make-file-system.ts'
-import type { BootState } from '../model/boot-state.ts'
+import { type BootState, initialBootState } from '../model/boot-state.ts'
 import type { Role } from '../model/layout.ts'
 import { emptyRecords, type Records } from '../model/records.ts'
 import { type CarvedPart, FOLDER, type TakeoverJournal } from './journal.ts'
@@ -125,16 +126,11 @@ export function scriptOf(journal: TakeoverJournal, old: OldSystem): NewBootstate
   }
 }
 
-/** `last` is what the loader would have noted; the rehearsal is started by another one. */
+/** As on a new disk, but to prove itself. `last` is what the loader would have noted; the rehearsal is started by another one. */
+const GOOD = initialBootState('a')
 const FIRST_STATE: BootState = {
-  sequence: 1,
-  order: 'ab',
-  next: null,
-  slots: {
-    a: { confirmed: false, left: 3, generation: 1 },
-    b: { confirmed: false, left: 0, generation: 0 },
-  },
-  rearms: 2,
+  ...GOOD,
+  slots: { ...GOOD.slots, a: { ...GOOD.slots.a, confirmed: false } },
   last: 'a',
 }
 
@@ -143,8 +139,4 @@ export function firstRecords({ image, compatible }: TakeoverJournal, now: Date):
   const a = { ...image, writtenAt: now.toISOString() }
   const trial = { slot: 'a', digest, version, armedAt: now.toISOString(), update: true } as const
   return { ...emptyRecords(compatible), slots: { a, b: null }, trial }
-}
-
-function bootPartition({ number, uuid }: CarvedPart): { part: string; partuuid: string } {
-  return { part: `gpt${number}`, partuuid: uuid }
 }

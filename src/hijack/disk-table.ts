@@ -1,5 +1,6 @@
 import { PineError } from '../core/error.ts'
 import type { Region } from '../core/region.ts'
+import type { Host } from '../host/host.ts'
 import { GPT_HEAD_BYTES, GPT_TAIL_BYTES, type GptTable, parseGpt } from '../model/gpt.ts'
 import { addEntries, renamed } from '../model/gpt-edit.ts'
 import type { GptEntry } from '../model/gpt-entry.ts'
@@ -31,6 +32,13 @@ export async function readDiskTable(disk: Region): Promise<DiskTable> {
   await disk.read(head, 0)
   await disk.read(tail, disk.bytes - tail.length)
   return { table: parseGpt(head, tail, disk.bytes, SECTOR_BYTES), head }
+}
+
+export async function readBootSector(host: Host, path: string): Promise<Buffer> {
+  const sector = Buffer.alloc(SECTOR_BYTES)
+  const disk = await host.openRegion(path)
+  await disk.read(sector, 0).finally(() => disk.close())
+  return sector
 }
 
 /** The partition that our loader goes to, beside the old one. */

@@ -6,6 +6,7 @@ import type { BootState } from '../model/boot-state.ts'
 import { parseRecords, type Records } from '../model/records.ts'
 import { GRUB } from './box-facts.ts'
 import { openOnDisk } from './content.ts'
+import { readBootSector } from './disk-table.ts'
 import { ENTRY_ID, variableIn } from './grub-once.ts'
 import { readJournal, type TakeoverJournal } from './journal.ts'
 import type { TakeoverFacts } from './takeover-state.ts'
@@ -48,8 +49,6 @@ const DAMAGED: readonly string[] = ['BOOT_STATE_INVALID', 'NOT_A_PINE_DISK']
 async function isFlipped(host: Host, { before, disk }: TakeoverJournal): Promise<boolean> {
   const noted = before?.find(({ offset }) => offset === 0)
   if (noted === undefined) return false
-  const sector = Buffer.alloc(512)
-  const region = await host.openRegion(disk.path)
-  await region.read(sector, 0).finally(() => region.close())
+  const sector = await readBootSector(host, disk.path)
   return !sector.equals(Buffer.from(noted.content, 'base64'))
 }

@@ -5,6 +5,7 @@ import type { GptTable } from '../model/gpt.ts'
 import { resized, withoutEntry } from '../model/gpt-edit.ts'
 import type { Layout, Partition } from '../model/layout.ts'
 import { readDiskTable, SECTOR_BYTES } from './disk-table.ts'
+import { applyFlip } from './pieces.ts'
 import { tableChange } from './table-change.ts'
 
 /** What becomes of the old system's room. */
@@ -52,11 +53,7 @@ async function dropOld(host: Host, path: string, plan: WithOld): Promise<void> {
   const disk = await host.openRegion(path, { writable: true })
   try {
     const { table, head } = await readDiskTable(disk)
-    const { prepare, flip } = tableChange(table, withoutOld(table, plan), head)
-    for (const { offset, bytes } of prepare) await disk.write(bytes, offset)
-    await disk.flush()
-    await disk.write(flip.bytes, flip.offset)
-    await disk.flush()
+    await applyFlip(disk, tableChange(table, withoutOld(table, plan), head))
   } finally {
     await disk.close()
   }

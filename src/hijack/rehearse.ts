@@ -1,16 +1,15 @@
 import { findBackend } from '../boot/backend.ts'
 import { writeMeta } from '../boot/grub-state.ts'
-import { digestRegion } from '../core/digest-region.ts'
-import { PineError } from '../core/error.ts'
 import type { OnProgress } from '../core/progress.ts'
 import type { Carving } from '../host/extents.ts'
 import type { Host } from '../host/host.ts'
-import { nativeHashing } from '../host/native.ts'
-import { arm } from '../model/boot-state.ts'
+import { arm, DEFAULT_TRIES } from '../model/boot-state.ts'
 import { rehearsalArguments } from '../model/rehearsal.ts'
+import { requireImage } from '../run/require-image.ts'
 import { GRUB } from './box-facts.ts'
 import { checkCarved } from './carve.ts'
 import { firstRecords, openOnDisk, partOf } from './content.ts'
+import { SECTOR_BYTES } from './disk-table.ts'
 import { ENTRY_ID, type RehearsalEntry, withEntry, withoutEntry, withVariable } from './grub-once.ts'
 import { FOLDER, type TakeoverJournal } from './journal.ts'
 
@@ -26,7 +25,6 @@ export interface RehearsalOptions {
 const CUSTOM = `${GRUB}/custom.cfg`
 const GRUBENV = `${GRUB}/grubenv`
 const CAPTURED = `${FOLDER}/captured.cpio`
-const SECTOR_BYTES = 512
 
 /** Slot a on the disk is the image that was staged. Throws `IMAGE_MISMATCH`. */
 export async function verifyStaged(
@@ -37,15 +35,8 @@ export async function verifyStaged(
   const { digest, bytes } = journal.image
   const region = await openOnDisk(host, journal, 'rootfs-a')
   try {
-    // From the disk, not from what the cache holds of the file.
-    await region.dropCache()
-    const found = await digestRegion(region, { hashing: nativeHashing(), bytes, onProgress })
-    if (found === digest) return
-    throw new PineError(
-      'IMAGE_MISMATCH',
-      `slot a reads back as ${found.slice(0, 12)}, expected ${digest.slice(0, 12)}`,
-      { hint: 'the disk did not keep what was written: look at dmesg; then "pine-update hijack abort"' },
-    )
+    const hint = 'dmesg; then "pine-update hijack abort"'
+    await requireImage(region, { slot: 'a', digest, bytes, hint }, onProgress)
   } finally {
     await region.close()
   }
@@ -109,7 +100,7 @@ async function resetTrial(host: Host, journal: TakeoverJournal): Promise<number>
   try {
     const loader = await findBackend(region)
     const { sequence } = await loader.change(region, (state) => ({
-      ...arm(state, 'a', TRIES, true),
+      ...arm(state, 'a', DEFAULT_TRIES, true),
       last: 'a',
     }))
     await writeMeta(region, firstRecords(journal, host.now()))
@@ -120,8 +111,6 @@ async function resetTrial(host: Host, journal: TakeoverJournal): Promise<number>
   }
 }
 
-const TRIES = 3
-
 function entryFor(
   journal: TakeoverJournal,
   { deadline, unattended }: RehearsalOptions,
@@ -129,7 +118,7 @@ function entryFor(
 ): RehearsalEntry {
   const { disk, root, parts, append } = journal
   const slot = partOf(journal, 'rootfs-a')
-  const ours = ['pine.slot=a', 'pine.gen=00000001', `pine.left=${TRIES}`, 'pine.st=0']
+  const ours = ['pine.slot=a', 'pine.gen=00000001', `pine.left=${DEFAULT_TRIES}`, 'pine.st=0']
   const words = [
     ...['root=/dev/loop0', 'ro', 'panic=10', 'oops=panic', 'softlockup_panic=1'],
     ...[...ours, `pine.seq=${String(sequence).padStart(8, '0')}`, `pine.deadline=${deadline}`],

@@ -2,6 +2,7 @@ import { type FileHandle, open, rm, statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { isErrno, PineError } from '../core/error.ts'
 import { formatBytes } from '../core/format.ts'
+import { openNew } from './files.ts'
 import { ioFailed } from './io-error.ts'
 import { native } from './native.ts'
 import { freeBytes } from './space.ts'
@@ -76,7 +77,7 @@ function unusable(path: string, logical: number, flags: number): PineError {
  * there is not that much room; then there is no file.
  */
 export async function allocateFile(path: string, bytes: number): Promise<void> {
-  const file = await openNew(path)
+  const file = await openNew(path, 0o600)
   try {
     await allocate(path, file, 0, bytes)
   } catch (error) {
@@ -105,18 +106,6 @@ async function allocate(path: string, file: FileHandle, from: number, to: number
     if (!isErrno(cause, 'ENOSPC')) throw ioFailed(`cannot allocate ${path}`, cause)
     const text = `no room for ${formatBytes(to - from)} more of ${path}: ${formatBytes(free)} were free`
     throw new PineError('CARVE_FAILED', text, { hint: 'remove something', cause })
-  }
-}
-
-async function openNew(path: string): Promise<FileHandle> {
-  try {
-    return await open(path, 'wx', 0o600)
-  } catch (cause) {
-    if (!isErrno(cause, 'EEXIST')) throw ioFailed(`cannot create ${path}`, cause)
-    throw new PineError('FILE_EXISTS', `${path} is there already`, {
-      hint: 'remove it, or give another name',
-      cause,
-    })
   }
 }
 

@@ -59,9 +59,10 @@ export async function createSparse(path: string, bytes: number): Promise<void> {
   }
 }
 
-async function openNew(path: string): Promise<FileHandle> {
+/** For writing; throws `FILE_EXISTS` where the path is taken. */
+export async function openNew(path: string, mode = 0o666): Promise<FileHandle> {
   try {
-    return await open(path, 'wx')
+    return await open(path, 'wx', mode)
   } catch (error) {
     if (!isErrno(error, 'EEXIST')) throw ioFailed(`cannot create ${path}`, error)
     throw new PineError('FILE_EXISTS', `${path} is there already`, {

@@ -32,10 +32,15 @@ export async function openDiskImage(host: Host, path: string): Promise<PineDisk>
     isRehearsal: false,
     layout,
     cmdline: new Map(),
-    open: (role, { writable }) => {
-      const { offset, bytes } = layout.partitions[role]
-      return host.openRegion(path, { offset, bytes, writable })
-    },
+    open: openByPlace(host, path, layout),
+  }
+}
+
+/** Where the kernel has no device for each partition. */
+function openByPlace(host: Host, path: string, { partitions }: Layout): PineDisk['open'] {
+  return (role, { writable }) => {
+    const { offset, bytes } = partitions[role]
+    return host.openRegion(path, { offset, bytes, writable })
   }
 }
 
@@ -88,10 +93,7 @@ async function openRehearsal(
     isRehearsal: true,
     layout,
     cmdline,
-    open: (role, { writable }) => {
-      const { offset, bytes } = layout.partitions[role]
-      return host.openRegion(path, { offset, bytes, writable })
-    },
+    open: openByPlace(host, path, layout),
   }
 }
 

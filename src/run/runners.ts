@@ -1,13 +1,11 @@
 import { writeMeta } from '../boot/grub-state.ts'
-import { digestRegion } from '../core/digest-region.ts'
-import { PineError } from '../core/error.ts'
 import type { OnProgress } from '../core/progress.ts'
 import type { Region } from '../core/region.ts'
-import { nativeHashing } from '../host/native.ts'
 import { arm, type BootState, confirm, disarm, reject, type SlotName } from '../model/boot-state.ts'
 import { type Records, withRejection } from '../model/records.ts'
 import type { Step, StepKind } from '../plan/step.ts'
 import { type Machine, readRecords } from './machine.ts'
+import { requireImage } from './require-image.ts'
 
 /** What the steps of one plan work on. */
 export interface StepContext {
@@ -58,7 +56,21 @@ const RUNNERS: { [K in StepKind]: Runner<K> } = {
       await region.flush()
     }),
   'verify-image': (step, context) =>
-    withSlot(context, step.slot, false, (region) => verifyImage(region, step, context)),
+    withSlot(context, step.slot, false, (region) =>
+      requireImage(
+        region,
+        {
+          slot: step.slot,
+          digest: step.image,
+          bytes: step.bytes,
+          hint: 'dmesg and smartctl; nothing was armed',
+        },
+        (done, total) => {
+          context.signal?.throwIfAborted()
+          context.onStep(step, done, total)
+        },
+      ),
+    ),
   'stop-watchdog': async (_step, { machine }) => void (await machine.host.stopWatchdog()),
   reboot: async (_step, { machine }) => {
     if (machine.disk.live) await machine.host.exec('systemctl', ['reboot', '--no-block'])
@@ -98,27 +110,4 @@ async function withSlot(
   } finally {
     await region.close()
   }
-}
-
-/** Reads from the device, not from the cache that the writes left behind. */
-async function verifyImage(
-  region: Region,
-  step: Extract<Step, { kind: 'verify-image' }>,
-  context: StepContext,
-): Promise<void> {
-  await region.dropCache()
-  const found = await digestRegion(region, {
-    hashing: nativeHashing(),
-    bytes: step.bytes,
-    onProgress: (done, total) => {
-      context.signal?.throwIfAborted()
-      context.onStep(step, done, total)
-    },
-  })
-  if (found === step.image) return
-  throw new PineError(
-    'IMAGE_MISMATCH',
-    `slot ${step.slot} reads back as ${found.slice(0, 12)}, expected ${step.image.slice(0, 12)}`,
-    { hint: 'the disk did not keep what was written: look at dmesg and smartctl; nothing was armed' },
-  )
 }
