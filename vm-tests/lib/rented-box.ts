@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { startVm, type Vm } from './qemu.ts'
+import { type Firmware, startVm, type Vm } from './qemu.ts'
 
 export interface Answer {
   exit: number
@@ -21,7 +21,10 @@ export interface RentedBox {
 }
 
 export interface BoxOptions {
+  /** Path, or address of a server of blocks. */
   disk: string
+  firmware: Firmware
+  variables: string | undefined
   /** Of root. */
   key: string
   /** A disk that is not ours, with what is copied to the machine. */
@@ -33,12 +36,12 @@ export interface BoxOptions {
 
 /** Without SVM: a guest that used it now and then hangs in the kernel after a restart. */
 const CPU = ['-cpu', 'qemu64,-cx16,-svm,+rdrand']
-const UP_MS = 6 * 60_000
-const COMMAND_MS = 10 * 60_000
+const UP_MS = 12 * 60_000
+const COMMAND_MS = 20 * 60_000
 
 /** The host key that is seen first must be seen ever after. */
 export async function startBox(options: BoxOptions): Promise<RentedBox> {
-  const { disk, key, cargo, dir, name, memoryMiB } = options
+  const { disk, firmware, variables, key, cargo, dir, name, memoryMiB } = options
   const port = await freePort()
   const network = [
     '-netdev',
@@ -48,7 +51,7 @@ export async function startBox(options: BoxOptions): Promise<RentedBox> {
   ]
   const second = ['-drive', `file=${cargo},format=raw,if=virtio,readonly=on`]
   const vm = startVm({
-    ...{ disk, memoryMiB, restarts: true, serialLog: join(dir, `${name}.log`) },
+    ...{ disk, firmware, variables, memoryMiB, restarts: true, serialLog: join(dir, `${name}.log`) },
     extraArgs: [...CPU, ...network, ...second],
   })
   const known = [`-oUserKnownHostsFile=${join(dir, 'known_hosts')}`, '-oStrictHostKeyChecking=accept-new']
