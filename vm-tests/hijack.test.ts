@@ -1,8 +1,10 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, test } from 'vitest'
+import { rentBox, TAKEOVERS, type TakeoverBox, type TakeoverCase } from './lib/takeover-box.ts'
 import { takeoverCargo } from './lib/takeover-cargo.ts'
-import { rentBox, TAKEOVERS, takeOver } from './lib/takeover-story.ts'
+import { failInEveryWay } from './lib/takeover-failures.ts'
+import { takeOver } from './lib/takeover-story.ts'
 
 const HOUR_MS = 3_600_000
 /** Each takes ten minutes or more: all of them, or one by its name, on request. */
@@ -20,21 +22,26 @@ beforeAll(() => {
   return () => rmSync(dir, { recursive: true, force: true })
 }, HOUR_MS)
 
-test.each(cases)(
-  `%s is taken over, and updated afterwards (${cases.length} of ${Object.keys(TAKEOVERS).length}, all with PINE_TAKEOVERS=all)`,
-  {
-    timeout: HOUR_MS,
-  },
-  async (_, kind) => {
-    const own = mkdtempSync(join(process.cwd(), '.cache/vm/box-'))
-    const box = await rentBox(kind, cargo, own)
-    try {
-      await takeOver(box)
-    } catch (error) {
-      throw new Error(`the serial log and the disk are kept in ${own}`, { cause: error })
-    } finally {
-      await box.vm.kill()
-    }
-    rmSync(own, { recursive: true })
-  },
+async function withBox(kind: TakeoverCase, use: (box: TakeoverBox) => Promise<void>): Promise<void> {
+  const own = mkdtempSync(join(process.cwd(), '.cache/vm/box-'))
+  const box = await rentBox(kind, cargo, own)
+  try {
+    await use(box)
+  } catch (error) {
+    throw new Error(`the serial log and the disk are kept in ${own}`, { cause: error })
+  } finally {
+    await box.vm.kill()
+  }
+  rmSync(own, { recursive: true })
+}
+
+const title = `${cases.length} of ${Object.keys(TAKEOVERS).length}, all with PINE_TAKEOVERS=all`
+test.each(cases)(`%s is taken over, and updated afterwards (${title})`, { timeout: HOUR_MS }, (_, kind) =>
+  withBox(kind, takeOver),
+)
+
+test.runIf(wanted === 'all' || wanted === 'failures')(
+  'a new system that is no good in any way leaves the old one as it was (with PINE_TAKEOVERS=failures)',
+  { timeout: HOUR_MS },
+  () => withBox({ ...TAKEOVERS['Debian 12'], memoryMiB: 512 }, failInEveryWay),
 )

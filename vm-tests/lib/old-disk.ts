@@ -64,6 +64,12 @@ export function rootDeviceOf(disk: OldDisk): string {
   return `/dev/vda${rootOf(disk).number}`
 }
 
+/** In bytes of the disk. */
+export function rootPlaceOf(disk: OldDisk): { offset: number; bytes: number } {
+  const { startMiB, endMiB } = rootOf(disk)
+  return { offset: startMiB * MIB, bytes: (endMiB - startMiB) * MIB }
+}
+
 /** For /etc/fstab. */
 export function mountsOf({ fs, firmware }: OldDisk): string {
   const root = `UUID=${ROOT_UUID} / ${fs} defaults 0 1\n`

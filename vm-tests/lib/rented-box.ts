@@ -15,6 +15,8 @@ export interface RentedBox {
   vm: Vm
   /** Waits until somebody can log in, and the system is the one in which `command` succeeds. */
   isUp(command: string, timeoutMs?: number): Promise<void>
+  /** The same after a restart that has been asked for, or that will come. */
+  isUpAgain(command: string, asked: () => Promise<unknown>): Promise<void>
   ssh(command: string): Promise<Answer>
   /** The same, expected to succeed; resolves with what it printed. */
   ok(command: string): Promise<string>
@@ -36,7 +38,9 @@ export interface BoxOptions {
 
 /** Without SVM: a guest that used it now and then hangs in the kernel after a restart. */
 const CPU = ['-cpu', 'qemu64,-cx16,-svm,+rdrand']
+const BOOT_ID = '/proc/sys/kernel/random/boot_id'
 const UP_MS = 12 * 60_000
+const MOST_BYTES = 2 ** 26
 const COMMAND_MS = 20 * 60_000
 
 /** The host key that is seen first must be seen ever after. */
@@ -68,17 +72,24 @@ export async function startBox(options: BoxOptions): Promise<RentedBox> {
     }
   }
 
+  async function isUpAgain(command: string, asked: () => Promise<unknown>): Promise<void> {
+    const boot = await ok(`cat ${BOOT_ID}`)
+    await asked()
+    await isUp(`test "$(cat ${BOOT_ID})" != ${boot} && ${command}`)
+  }
+
   async function ok(command: string): Promise<string> {
     const { exit, text } = await ssh(command)
     if (exit !== 0) throw new Error(`"${command}" ended with ${exit}: ${text}`)
     return text
   }
-  return { vm, isUp, ssh, ok }
+  return { vm, isUp, isUpAgain, ssh, ok }
 }
 
 async function run(command: string, args: readonly string[]): Promise<Answer> {
   try {
-    const { stdout, stderr } = await promisify(execFile)(command, args, { timeout: COMMAND_MS })
+    const options = { timeout: COMMAND_MS, maxBuffer: MOST_BYTES }
+    const { stdout, stderr } = await promisify(execFile)(command, args, options)
     return { exit: 0, text: (stdout + stderr).trim() }
   } catch (error) {
     const { code, stdout, stderr } = error as { code?: number; stdout?: string; stderr?: string }
