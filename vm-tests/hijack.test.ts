@@ -4,7 +4,7 @@ import { beforeAll, test } from 'vitest'
 import { rentBox, TAKEOVERS, type TakeoverBox, type TakeoverCase } from './lib/takeover-box.ts'
 import { takeoverCargo } from './lib/takeover-cargo.ts'
 import { failInEveryWay } from './lib/takeover-failures.ts'
-import { takeOver } from './lib/takeover-story.ts'
+import { takeOver, takeOverByItself } from './lib/takeover-story.ts'
 
 const HOUR_MS = 3_600_000
 /** Each takes ten minutes or more: all of them, or one by its name, on request. */
@@ -40,8 +40,16 @@ test.each(cases)(`%s is taken over, and updated afterwards (${title})`, { timeou
   withBox(kind, takeOver),
 )
 
-test.runIf(wanted === 'all' || wanted === 'failures')(
+const isWanted = (name: string) => wanted === 'all' || wanted === name
+
+test.runIf(isWanted('failures'))(
   'a new system that is no good in any way leaves the old one as it was (with PINE_TAKEOVERS=failures)',
   { timeout: HOUR_MS },
   () => withBox({ ...TAKEOVERS['Debian 12'], memoryMiB: 512 }, failInEveryWay),
+)
+
+test.runIf(isWanted('auto'))(
+  'a takeover goes on by itself up to its end (with PINE_TAKEOVERS=auto)',
+  { timeout: 2 * HOUR_MS },
+  () => withBox({ ...TAKEOVERS['Debian 12'], memoryMiB: 512 }, takeOverByItself),
 )
