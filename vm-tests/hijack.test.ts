@@ -30,7 +30,7 @@ async function withBox(kind: TakeoverCase, use: (box: TakeoverBox) => Promise<vo
   } catch (error) {
     throw new Error(`the serial log and the disk are kept in ${own}`, { cause: error })
   } finally {
-    await box.vm.kill()
+    await box.kill()
   }
   rmSync(own, { recursive: true })
 }

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import * as v from 'valibot'
 import { parseJson } from '../core/json.ts'
 
@@ -8,12 +9,25 @@ export const FOREVER = 2 ** 32 - 1
 
 const Flag = v.optional(v.boolean(), false)
 
+const Ip = v.pipe(
+  v.string(),
+  v.check((text) => isIP(text) !== 0),
+)
+/** `default`, an address, or an address and a length. */
+const Destination = v.pipe(v.string(), v.check(isDestination))
+
+function isDestination(text: string): boolean {
+  const [, address = '', length] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
+  const family = isIP(address)
+  return text === 'default' || (family !== 0 && Number(length ?? 0) <= (family === 4 ? 32 : 128))
+}
+
 const Address = v.object({
   family: v.string(),
-  local: v.optional(v.string()),
+  local: v.optional(Ip),
   /** The other end of a point-to-point address, whose length `prefixlen` then is. */
-  address: v.optional(v.string()),
-  prefixlen: v.number(),
+  address: v.optional(Ip),
+  prefixlen: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(128)),
   scope: v.optional(v.string(), 'global'),
   dynamic: Flag,
   mngtmpaddr: Flag,
@@ -40,15 +54,15 @@ const Hop = v.object({ dev: v.optional(v.string()) })
 
 const Route = v.object({
   type: v.optional(v.string(), 'unicast'),
-  dst: v.string(),
-  gateway: v.optional(v.string()),
+  dst: Destination,
+  gateway: v.optional(Ip),
   /** The gateway where it is of the other family. */
-  via: v.optional(v.object({ host: v.string() })),
+  via: v.optional(v.object({ host: Ip })),
   dev: v.optional(v.string()),
   /** Left out for `boot`, which is what programs get that name none. */
   protocol: v.optional(v.string(), 'boot'),
   metric: v.optional(v.number()),
-  prefsrc: v.optional(v.string()),
+  prefsrc: v.optional(Ip),
   expires: v.optional(v.number()),
   flags: v.optional(v.array(v.string()), []),
   nexthops: v.optional(v.array(Hop), []),
