@@ -148,8 +148,15 @@ async function hasSecureBoot(host: Host): Promise<boolean> {
   return value?.[4] === 1
 }
 
+/** What the machine has, since GRUB and the new kernel have all of it; only root sees more than what this kernel leaves. */
 async function memoryOf(host: Host): Promise<number> {
-  return Number(/^MemTotal:\s+(\d+) kB$/m.exec(await text(host, '/proc/meminfo'))?.[1] ?? 0) * 1024
+  const left = /^MemTotal:\s+(\d+) kB$/m.exec(await text(host, '/proc/meminfo'))?.[1] ?? 0
+  const ranges = (await text(host, '/proc/iomem')).matchAll(/^([\da-f]+)-([\da-f]+) : System RAM$/gm)
+  const sizes = [...ranges].map(
+    ([, from = '', to = '']) => Number.parseInt(to, 16) - Number.parseInt(from, 16) + 1,
+  )
+  const all = sizes.reduce((total, bytes) => total + bytes, 0)
+  return Math.max(all, Number(left) * 1024)
 }
 
 async function networkModulesOf(host: Host): Promise<string[]> {

@@ -1,4 +1,3 @@
-import { isIP } from 'node:net'
 import * as v from 'valibot'
 import { parseJson } from '../core/json.ts'
 
@@ -9,17 +8,15 @@ export const FOREVER = 2 ** 32 - 1
 
 const Flag = v.optional(v.boolean(), false)
 
-const Ip = v.pipe(
-  v.string(),
-  v.check((text) => isIP(text) !== 0),
-)
+const Ip = v.pipe(v.string(), v.ip())
 /** `default`, an address, or an address and a length. */
 const Destination = v.pipe(v.string(), v.check(isDestination))
 
 function isDestination(text: string): boolean {
   const [, address = '', length] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
-  const family = isIP(address)
-  return text === 'default' || (family !== 0 && Number(length ?? 0) <= (family === 4 ? 32 : 128))
+  return (
+    text === 'default' || (v.is(Ip, address) && Number(length ?? 0) <= (address.includes(':') ? 128 : 32))
+  )
 }
 
 const Address = v.object({
