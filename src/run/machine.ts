@@ -57,7 +57,8 @@ export async function observe(machine: Machine): Promise<Facts> {
   return { disk: path, live, layout, boot, records, ...seen, takeover: takeoverOf(disk) }
 }
 
-function takeoverOf({ isRehearsal, layout, cmdline }: PineDisk): Takeover | null {
+/** Of the old system, which is still there; null where there is none. */
+export function takeoverOf({ isRehearsal, layout, cmdline }: PineDisk): Takeover | null {
   if (isRehearsal) return { stage: 'rehearsal', unattended: cmdline.get('pine.unattended') === '1' }
   return layout.old === undefined ? null : { stage: 'committed' }
 }
