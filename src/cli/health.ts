@@ -3,10 +3,10 @@ import { checkHealth, type HealthReport } from '../agent/health.ts'
 import { ERROR_CODES } from '../core/error.ts'
 import type { Host } from '../host/host.ts'
 import { planVerdict } from '../plan/verdict.ts'
-import { isRehearsal } from '../run/disk.ts'
+import { isRehearsal, openLiveDisk } from '../run/disk.ts'
 import { executePlan } from '../run/execute.ts'
 import { noteBoot } from '../run/journal.ts'
-import { observe, withMachine } from '../run/machine.ts'
+import { observe, takeoverOf, withMachine } from '../run/machine.ts'
 import { readSettings } from '../run/settings.ts'
 import { type Io, noticeOn, printResult } from './io.ts'
 import { examples, machineOptions } from './options.ts'
@@ -39,8 +39,8 @@ async function runHealth(io: Io, options: HealthOptions, setExitCode: (code: num
 
 /** A release that nobody reaches would be worse than the old system, which is still there. */
 async function isTakeover(host: Host): Promise<boolean> {
-  const options = { disk: undefined, writable: false }
-  return withMachine(host, options, async (machine) => (await observe(machine)).takeover !== null).catch(
+  return openLiveDisk(host).then(
+    (disk) => takeoverOf(disk) !== null,
     () => false,
   )
 }

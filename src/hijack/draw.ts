@@ -26,8 +26,9 @@ export function drawDisk(pieces: readonly Drawn[], diskBytes: number): string[] 
     const to = Math.max(from + 1, Math.round(((piece.offset + piece.bytes) / diskBytes) * WIDTH))
     line.fill(letters.get(piece) ?? '?', from, Math.min(to, WIDTH))
   }
+  const nameWidth = Math.max(24, ...pieces.map(({ name }) => name.length))
   const rows = [...letters].map(([{ name, offset, bytes }, letter]) => {
-    return `  ${letter}  ${name.padEnd(24)} ${formatBytes(bytes).padStart(9)}  at ${formatBytes(offset)}`
+    return `  ${letter}  ${name.padEnd(nameWidth)} ${formatBytes(bytes).padStart(9)}  at ${formatBytes(offset)}`
   })
   return [`  |${line.join('')}|`, ...rows]
 }

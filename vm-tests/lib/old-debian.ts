@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
   copyFileSync,
@@ -10,6 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { run } from './commands.ts'
 import { makeOldDisk, mountsOf, type OldDisk, rootDeviceOf } from './old-disk.ts'
 import { EMPTY_VARIABLES, type Firmware, runVm } from './qemu.ts'
 import { bootstrap, kept, put } from './release-trees.ts'
@@ -156,8 +156,4 @@ async function installLoader(folder: string, options: OldDebianOptions): Promise
   const extraArgs = ['-cpu', 'qemu64,-cx16', ...kernel]
   const { output } = await runVm({ ...machine, variables, extraArgs }, INSTALL_MS)
   if (!output.includes('<installed>')) throw new Error(`GRUB was not installed, see ${at('install.log')}`)
-}
-
-function run(command: string, ...args: string[]): void {
-  execFileSync(command, args, { stdio: ['ignore', 'ignore', 'inherit'] })
 }

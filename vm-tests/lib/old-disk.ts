@@ -11,7 +11,9 @@ import {
   writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { BIOS_BOOT, MIB } from '../../test/hijack/gpt-disk.ts'
 import { seededRandom } from '../../test/power-cut/random.ts'
+import { run } from './commands.ts'
 import type { Firmware } from './qemu.ts'
 
 /** The disk of a machine that somebody rents. */
@@ -27,7 +29,6 @@ export interface OldDisk {
   isScattered: boolean
 }
 
-const MIB = 1024 ** 2
 const ROOT_UUID = 'f5b9a2a4-6c0d-4c63-a2ff-0d5e0f1c0a11'
 const ESP_ID = '0DD0EF11'
 const SWAP_MIB = 64
@@ -55,8 +56,7 @@ function tableOf(disk: OldDisk): string {
     const swap = `size=${SWAP_MIB - 1}MiB`
     return `label: dos\n1: ${root}, bootable\n2: start=${endMiB}MiB, ${size}, type=5\n5: start=${endMiB + 1}MiB, ${swap}, type=82\n`
   }
-  const type =
-    disk.firmware === 'bios' ? '21686148-6449-6E6F-744E-656564454649' : 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B'
+  const type = disk.firmware === 'bios' ? BIOS_BOOT : 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B'
   return `label: gpt\nstart=1MiB, size=${startMiB - 1}MiB, type=${type}\n${root}\n`
 }
 
@@ -149,8 +149,4 @@ function copyInto(disk: string, part: string, startMiB: number): void {
   const how = ['bs=1M', `seek=${startMiB}`, 'conv=sparse,notrunc', 'status=none']
   run('dd', `if=${part}`, `of=${disk}`, ...how)
   rmSync(part)
-}
-
-function run(command: string, ...args: string[]): void {
-  execFileSync(command, args, { stdio: ['ignore', 'ignore', 'inherit'] })
 }

@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { pine, run } from './commands.ts'
 import { debianTrees, filesIn, kept, put } from './release-trees.ts'
 
 /** r1 is on the disk; r2 and r3 are updates; `bad` boots, and its health check says no. */
@@ -30,7 +30,6 @@ export interface PowerKit {
 
 const REPO = process.cwd()
 const LIB = join(REPO, 'vm-tests/lib')
-const PINE = join(REPO, 'dist/pine-update.cjs')
 /** Not to interfere: a busy host may run a guest at a tenth of its speed. */
 const DEADLINE_S = 3600
 const CHANGED_BYTES = 1024 * 1024
@@ -122,17 +121,4 @@ function putFile(tree: string, to: string, name: string): void {
 
 function buildImage(tree: string, out: string): string {
   return JSON.parse(pine('image', 'build', '--tree', tree, '--out', out, '--json')).digest
-}
-
-function pine(...args: string[]): string {
-  return run(process.execPath, PINE, ...args)
-}
-
-function run(command: string, ...args: string[]): string {
-  return execFileSync(command, args, { cwd: REPO, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
-}
-
-/** A disk of its own for each machine; holes stay holes. */
-export function copyDisk(kit: PowerKit, to: string): void {
-  run('cp', '--sparse=always', kit.disk, to)
 }

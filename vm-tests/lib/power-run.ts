@@ -4,9 +4,10 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { StatusReport } from '../../src/agent/status.ts'
 import { type Random, seededRandom } from '../../test/power-cut/random.ts'
+import { copyDisk } from './commands.ts'
 import { type LossyDisk, openLossyDisk } from './lossy-disk.ts'
 import { type NbdServer, serveNbd } from './nbd-server.ts'
-import { copyDisk, POWER_RELEASES, type PowerKit, VERSIONS } from './power-kit.ts'
+import { POWER_RELEASES, type PowerKit, VERSIONS } from './power-kit.ts'
 import { CUT_POINTS, type CutPoint, phaseOf } from './power-phases.ts'
 import { addCounts, emptyReport, type RunReport } from './power-report.ts'
 import { type Guest, openStory, type Story, type StoryCounts } from './power-story.ts'
@@ -59,7 +60,7 @@ interface Machine {
 async function runStory(options: RunOptions, random: Random, report: RunReport): Promise<StoryCounts> {
   const { kit, dir, name, openDisk = openLossyDisk } = options
   const path = join(dir, `${name}-${report.stories}.img`)
-  copyDisk(kit, path)
+  copyDisk(kit.disk, path)
   const disk = openDisk(path)
   const server = await serveNbd(disk, `${path}.socket`)
   const story = openStory(kit, random)

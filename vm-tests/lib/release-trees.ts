@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
   chmodSync,
@@ -12,6 +11,7 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { AGENT } from '../../src/build/prepare.ts'
+import { pine, run } from './commands.ts'
 
 /** The programs here are run from the top of the repository. */
 const REPO = process.cwd()
@@ -68,7 +68,7 @@ export function debianTrees(): string {
 export function bootstrap(suite: string, tree: string, options: readonly string[]): void {
   const keyring = existsSync(KEYRING) ? [`--keyring=${KEYRING}`] : []
   const leave = '--dpkgopt=path-exclude=/usr/share/doc/*'
-  run('mmdebstrap', [...options, leave, ...keyring, '--quiet', suite, tree, debianMirror()])
+  run('mmdebstrap', ...options, leave, ...keyring, '--quiet', suite, tree, debianMirror())
 }
 
 /** The first Debian archive among this machine's apt sources. */
@@ -83,7 +83,7 @@ export function debianMirror(): string {
 }
 
 function buildRelease(base: string, tree: string, name: string): void {
-  run('cp', ['-a', base, tree])
+  run('cp', '-a', base, tree)
   put(tree, 'etc/hostname', 'shop\n')
   put(tree, 'etc/hosts', '127.0.0.1 localhost shop\n')
   put(tree, 'etc/resolv.conf', '')
@@ -99,7 +99,7 @@ function buildRelease(base: string, tree: string, name: string): void {
 function buildBroken(into: string): void {
   const tree = (name: string) => join(into, name)
   for (const name of ['panic', 'hang', 'unhealthy']) {
-    run('cp', ['-a', tree('r2'), tree(name)])
+    run('cp', '-a', tree('r2'), tree(name))
     put(tree(name), `usr/share/pine-test/${name}`, `${name}\n`)
   }
   const crash = '#!/bin/sh\n[ "$1" = prereqs ] || echo c >/proc/sysrq-trigger\n'
@@ -114,7 +114,7 @@ function buildBroken(into: string): void {
 }
 
 function prepare(tree: string): void {
-  run(process.execPath, [join(DIST, 'pine-update.cjs'), 'image', 'prepare', tree])
+  pine('image', 'prepare', tree)
 }
 
 export function put(tree: string, path: string, content: string | Uint8Array, mode = 0o644): void {
@@ -155,14 +155,4 @@ function digest(parts: readonly (string | Uint8Array)[]): string {
   const hash = createHash('sha256')
   for (const part of parts) hash.update(part).update('\0')
   return hash.digest('hex').slice(0, 16)
-}
-
-/** Runs a tool; its output is shown only when it fails. */
-function run(command: string, args: readonly string[]): void {
-  try {
-    execFileSync(command, args, { stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 64 * 1024 * 1024 })
-  } catch (error) {
-    const said = error instanceof Error && 'stderr' in error ? String(error.stderr).slice(-2000) : ''
-    throw new Error(`${[command, ...args].join(' ')} failed: ${said}`, { cause: error })
-  }
 }

@@ -1,6 +1,6 @@
-import { execFileSync } from 'node:child_process'
 import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { copyDisk } from './commands.ts'
 import { DEFAULT_DEBIAN, type OldDebianOptions, oldDebian } from './old-debian.ts'
 import { type RentedBox, startBox } from './rented-box.ts'
 
@@ -60,10 +60,6 @@ export async function rentBox(kind: TakeoverCase, cargo: string, dir: string): P
     hijack: (words) => box.ok(`${PINE} hijack ${words}`),
     stage: async () => JSON.parse(await box.ok(`${PINE} hijack status --json`)),
   }
-}
-
-export function copyDisk(from: string, to: string): void {
-  execFileSync('cp', ['--sparse=always', from, to])
 }
 
 /** Where on the cargo an image is, and what it is called. */

@@ -1,23 +1,16 @@
 import { createHash } from 'node:crypto'
-import { closeSync, openSync, readSync, rmSync, statSync } from 'node:fs'
+import { rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { readAt } from '../../test/hijack/gpt-disk.ts'
 import type { Random } from '../../test/power-cut/random.ts'
+import { copyDisk } from './commands.ts'
 import { openLossyDisk } from './lossy-disk.ts'
 import { type NbdServer, serveNbd } from './nbd-server.ts'
 import { rootPlaceOf } from './old-disk.ts'
 import { differingLines, filesOn } from './old-files.ts'
 import { type RentedBox, startBox } from './rented-box.ts'
-import {
-  copyDisk,
-  IS_OLD,
-  IS_R1,
-  imageOptions,
-  MOUNT_CARGO,
-  PINE,
-  rentBox,
-  type TakeoverCase,
-} from './takeover-box.ts'
+import { IS_OLD, IS_R1, imageOptions, MOUNT_CARGO, PINE, rentBox, type TakeoverCase } from './takeover-box.ts'
 
 /** What is done after which the power may be cut at any time, and the old system is still there. */
 export type CutPhase = 'stage' | 'rehearse' | 'commit'
@@ -83,14 +76,6 @@ function contentOf(disk: string, kind: TakeoverCase): Content {
   hash.update(readAt(disk, 0, offset))
   hash.update(readAt(disk, offset + bytes, statSync(disk).size - offset - bytes))
   return { files: filesOn(disk, offset), outside: hash.digest('hex') }
-}
-
-function readAt(path: string, offset: number, bytes: number): Buffer {
-  const content = Buffer.alloc(bytes)
-  const file = openSync(path, 'r')
-  readSync(file, content, 0, bytes, offset)
-  closeSync(file)
-  return content
 }
 
 /** From power-on to the end of a phase. */
@@ -174,7 +159,7 @@ async function comeBack(
       await box.isUp(IS_OLD)
       seen.push(await stageOn(box))
     }
-    if (again && (await tryAgain(box, phase))) seen.push(await stageOn(box))
+    if (again && (await tryAgain(box, phase, seen.at(-1) ?? ''))) seen.push(await stageOn(box))
     if (seen.at(-1) !== 'none') await box.ok(`${PINE} hijack abort`)
     const end = await stageOn(box)
     if (end !== 'none') throw new Error(`after abort the takeover is ${end}`)
@@ -191,8 +176,8 @@ async function stageOn(box: RentedBox): Promise<string> {
 }
 
 /** The second try, where it is still this one's turn. */
-async function tryAgain(box: RentedBox, phase: CutPhase): Promise<boolean> {
-  const stage = (await stageOn(box)).split(' ')[0] ?? ''
+async function tryAgain(box: RentedBox, phase: CutPhase, seen: string): Promise<boolean> {
+  const [stage = ''] = seen.split(' ')
   const turns: Record<CutPhase, readonly string[]> = {
     stage: ['none', 'begun'],
     rehearse: ['staged', 'armed', 'silent', 'rehearsed'],
