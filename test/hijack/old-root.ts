@@ -127,19 +127,25 @@ function damageOf(fs: RootFs, device: string): string | undefined {
 /** Files of all sizes in forty folders, one in five of which goes again. */
 async function age(folder: string, used: number): Promise<void> {
   const random = numbers(7)
-  const files: string[] = []
-  const share = (): number => {
-    const { blocks, bavail } = statfsSync(folder)
-    return 1 - bavail / blocks
+  const files: { path: string; bytes: number }[] = []
+  const tooMuch = (share: number): number => {
+    const { blocks, bavail, bsize } = statfsSync(folder)
+    return ((1 - share) * blocks - bavail) * bsize
   }
-  for (let index = 0; share() < used + 0.05; index++) {
+  for (let index = 0; tooMuch(used + 0.05) < 0; index++) {
     const path = `${folder}/d${index % 40}/f${index}`
     mkdirSync(join(path, '..'), { recursive: true })
-    const largest = random() < 0.9 ? MiB : 16 * MiB
-    await makeFile(path, 4096 + Math.floor(random() * largest))
-    files.push(path)
+    const bytes = 4096 + Math.floor(random() * (random() < 0.9 ? MiB : 16 * MiB))
+    await makeFile(path, bytes)
+    files.push({ path, bytes })
   }
-  while (share() > used) rmSync(files.splice(Math.floor(random() * files.length), 1)[0] ?? '')
+  // Asked once: xfs counts what was removed as used for a while.
+  for (let left = tooMuch(used); left > 0; ) {
+    const [file] = files.splice(Math.floor(random() * files.length), 1)
+    if (file === undefined) throw new Error(`${folder} cannot become that empty`)
+    rmSync(file.path)
+    left -= file.bytes
+  }
 }
 
 /** Takes its blocks, and writes nothing. */
