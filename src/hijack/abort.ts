@@ -1,7 +1,8 @@
 import type { Carving } from '../host/extents.ts'
 import type { Host } from '../host/host.ts'
 import { releaseCarved } from './carve.ts'
-import { writeBack } from './commit.ts'
+import { undoCommit } from './commit.ts'
+import { removeProgram, requireEsp } from './esp.ts'
 import { FOLDER, JOURNAL, type TakeoverJournal } from './journal.ts'
 import { disarmRehearsal } from './rehearse.ts'
 
@@ -10,9 +11,12 @@ import { disarmRehearsal } from './rehearse.ts'
  * last: after a power cut in between the same command does the rest.
  */
 export async function abortTakeover(host: Host, carving: Carving, journal: TakeoverJournal): Promise<void> {
-  if (journal.before !== null) {
+  const { before, efi } = journal
+  if (before !== null) {
+    if (efi !== null) await requireEsp(host, efi)
     const disk = await host.openRegion(journal.disk.path, { writable: true })
-    await writeBack(disk, journal).finally(() => disk.close())
+    await undoCommit(host, disk, journal).finally(() => disk.close())
+    if (efi !== null) await removeProgram(host, carving, efi)
   }
   await disarmRehearsal(host, carving)
   await releaseCarved(host, carving, journal.file)

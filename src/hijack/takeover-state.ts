@@ -1,4 +1,4 @@
-import type { BootState } from '../model/boot-state.ts'
+import { type BootState, DEFAULT_TRIES } from '../model/boot-state.ts'
 import type { Records } from '../model/records.ts'
 import type { TakeoverJournal } from './journal.ts'
 
@@ -10,16 +10,28 @@ export interface TakeoverFacts {
   /** Of the carved bootstate partition; undefined where it cannot be read. */
   boot: BootState | undefined
   records: Records | undefined
-  /** Our loader is in the boot sector. */
+  /** Our loader is what starts: it is in the boot sector, or the firmware was told of it. */
   isFlipped: boolean
+  /** The firmware knows our loader, and starts another one: the one start of a commit was made, or not ordered yet. */
+  wasGivenOneStart: boolean
 }
 
 /** How far a takeover has come, seen from the old system. */
-export type TakeoverStage = 'begun' | 'staged' | 'armed' | 'rehearsed' | 'failed' | 'silent' | 'committed'
+export type TakeoverStage =
+  | 'begun'
+  | 'staged'
+  | 'armed'
+  | 'rehearsed'
+  | 'failed'
+  | 'silent'
+  | 'committed'
+  | 'returned'
 
 /** Never from what was attempted: from what is on the disk. */
-export function stageOf({ journal, isArmed, boot, records, isFlipped }: TakeoverFacts): TakeoverStage {
-  if (isFlipped) return 'committed'
+export function stageOf(facts: TakeoverFacts): TakeoverStage {
+  const { journal, isArmed, boot, records } = facts
+  if (facts.isFlipped) return 'committed'
+  if (facts.wasGivenOneStart) return 'returned'
   if (!journal.isStaged || boot === undefined || records === undefined) return 'begun'
   if (isArmed) return 'armed'
   // Commit notes what it writes over only after a good rehearsal; it was cut off then.
@@ -34,9 +46,16 @@ const FIRST_SEQUENCE = 1
 /** Why the old system runs although the new one was started; undefined where nothing is known to have gone wrong. */
 export function failureOf(facts: TakeoverFacts): string | undefined {
   const { records, boot, isFlipped } = facts
+  const slot = boot?.slots.a
   const reason = records?.rejected.at(-1)?.reason
   if (reason !== undefined) return reason
-  if (stageOf(facts) === 'silent') return 'it gave no verdict before its deadline'
-  const isSpent = isFlipped && boot?.slots.a.confirmed === false && boot.slots.a.left === 0
+  const stage = stageOf(facts)
+  if (stage === 'silent') return 'it gave no verdict before its deadline'
+  // Our loader notes a try before it starts it.
+  if (stage === 'returned')
+    return slot?.left === DEFAULT_TRIES
+      ? 'the firmware was not asked, or what it started did not come as far as the new system'
+      : 'it was started once, and gave no verdict'
+  const isSpent = isFlipped && slot?.confirmed === false && slot.left === 0
   return isSpent ? 'it did not come up: all its tries were spent' : undefined
 }

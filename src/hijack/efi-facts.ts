@@ -1,0 +1,115 @@
+import { dirname, join } from 'node:path'
+import { EFIVARS, readBootVariables, readGlobalVariable } from '../boot/firmware-variables.ts'
+import { EFI_PROGRAM } from '../boot/grub-efi-partition.ts'
+import type { Host } from '../host/host.ts'
+import type { BootVariables } from '../model/boot-variables.ts'
+import { ESP_TYPE } from '../model/layout.ts'
+import type { BlockDevice } from './block-devices.ts'
+import { type Mount, mountOf } from './mounts.ts'
+
+/** Of a machine that was started by UEFI. */
+export interface EfiFacts {
+  secureBoot: boolean
+  /** Of the firmware's own addresses: 32 or 64. Zero where the kernel does not say. */
+  wordBits: number
+  canWriteVariables: boolean
+  /** On the disk of the root; undefined where none is mounted. */
+  esp: EspFacts | undefined
+  /** The file on it that started what runs. */
+  loader: string
+  /** It, or what it loads beside it, is a GRUB that is told where /boot/grub is. */
+  isGrub: boolean
+}
+
+/** The EFI system partition, as it is mounted. */
+export interface EspFacts {
+  /** Such as `/dev/vda1`. */
+  path: string
+  /** PARTUUID, lower case. */
+  uuid: string
+  /** Where it is mounted. */
+  at: string
+  bytes: number
+  freeBytes: number
+}
+
+/** What is known of the machine already. */
+export interface AroundEfi {
+  devices: ReadonlyMap<string, BlockDevice>
+  mounts: readonly Mount[]
+  /** Path of the disk that the root is on. */
+  disk: string | undefined
+  /** UUID of the file system that /boot/grub is on. */
+  grubUuid: string
+}
+
+export async function readEfiFacts(host: Host, around: AroundEfi): Promise<EfiFacts> {
+  const variables = await readBootVariables(host)
+  const { partition, path } = startedFile(variables)
+  const esp = await findEsp(host, around, partition)
+  const isThere = esp !== undefined && (partition === undefined || partition === esp.uuid)
+  return {
+    // UEFI 2.10 §32.3
+    secureBoot: (await readGlobalVariable(host, 'SecureBoot'))?.[0] === 1,
+    wordBits: Number((await host.readFile('/sys/firmware/efi/fw_platform_size')) ?? 0),
+    canWriteVariables: isWritable(mountOf(around.mounts, EFIVARS)),
+    esp,
+    loader: path,
+    isGrub: isThere && (await isGrub(host, join(esp.at, path), around.grubUuid)),
+  }
+}
+
+/** Firmware that was told of no file takes the one that has its own place. UEFI 2.10 §3.5.1.1 */
+function startedFile({ current, options }: BootVariables): { partition: string | undefined; path: string } {
+  const option = current === undefined ? undefined : options.get(current)
+  return option?.file ?? { partition: undefined, path: EFI_PROGRAM }
+}
+
+function isWritable(mount: Mount | undefined): boolean {
+  return mount?.at === EFIVARS && mount.fs === 'efivarfs' && !mount.isReadOnly
+}
+
+/** Of several the one that the machine was started from. */
+async function findEsp(
+  host: Host,
+  { devices, mounts, disk }: AroundEfi,
+  started: string | undefined,
+): Promise<EspFacts | undefined> {
+  const found: EspFacts[] = []
+  for (const { at, root, source, isReadOnly } of mounts) {
+    const device = devices.get((await host.realPath(source)) ?? source)
+    if (device?.partType !== ESP_TYPE.toLowerCase() || root !== '/' || isReadOnly) continue
+    if (disk === undefined || !device.parents.includes(disk)) continue
+    const { path, partUuid: uuid, bytes } = device
+    found.push({ path, uuid, at, bytes, freeBytes: await host.freeBytes(at) })
+  }
+  return found.find(({ uuid }) => uuid === started) ?? found[0]
+}
+
+/**
+ * A loader says what it is, and the GRUB of a distribution finds its configuration by the UUID of a file system: that is in
+ * the program, or in a grub.cfg in a folder beside it. The rehearsal then shows whether all of that is so.
+ */
+async function isGrub(host: Host, loader: string, uuid: string): Promise<boolean> {
+  const folder = dirname(loader)
+  const inside = (await host.listFolder(folder)).filter((name) => /\.efi$/i.test(name))
+  const programs = await contentsOf(
+    host,
+    inside.map((name) => join(folder, name)),
+  )
+  const grubs = programs.filter((content) => content.includes('Welcome to GRUB'))
+  const started = await host.readFile(loader)
+  if (uuid === '' || started === undefined || grubs.length === 0) return false
+  const beside = await host.listFolder(dirname(folder))
+  const configurations = beside.map((name) => join(dirname(folder), name, 'grub.cfg'))
+  return [...grubs, ...(await contentsOf(host, configurations))].some((content) => content.includes(uuid))
+}
+
+async function contentsOf(host: Host, paths: readonly string[]): Promise<Buffer[]> {
+  const contents: Buffer[] = []
+  for (const path of paths) {
+    const content = (await host.kindOf(path)) === 'file' ? await host.readFile(path) : undefined
+    if (content !== undefined) contents.push(content)
+  }
+  return contents
+}
