@@ -4,6 +4,7 @@ import { describeReview } from '../hijack/describe.ts'
 import { type Review, review, type TakeoverRequest } from '../hijack/review.ts'
 import { stage } from '../hijack/stage.ts'
 import { realCarving } from '../host/extents.ts'
+import { type AutoOptions, autoOf, autoOptions, continueCommand, goOn } from './hijack-auto.ts'
 import {
   abortCommand,
   commitCommand,
@@ -19,13 +20,19 @@ export function hijackCommand(io: Io, setExitCode: (code: number) => void): Comm
   const command = new Command('hijack').description(
     'Turn this running Debian server into one with two slots, over ssh. The old system stays until the new one has proved itself.',
   )
-  const steps = [rehearseCommand(io), commitCommand(io), reclaimCommand(io), abortCommand(io)]
+  const steps = [
+    rehearseCommand(io),
+    commitCommand(io),
+    reclaimCommand(io),
+    abortCommand(io),
+    continueCommand(io),
+  ]
   for (const part of [planCommand(io, setExitCode), stageCommand(io), ...steps, takeoverStatusCommand(io)])
     command.addCommand(part)
   return command
 }
 
-interface StageOptions extends FirstImageOptions {
+interface StageOptions extends FirstImageOptions, Partial<AutoOptions> {
   slotSize?: number
   stateSize: number
   json?: boolean
@@ -55,26 +62,32 @@ function planCommand(io: Io, setExitCode: (code: number) => void): Command {
 }
 
 function stageCommand(io: Io): Command {
-  const command = stageOptions(
+  const staging = stageOptions(
     new Command('stage').description(
       'Write the new system into files of this one, in the place where it will stay, and read it back.',
     ),
-  ).action(async (options: StageOptions) => {
+  )
+  const command = autoOptions(staging).action(async (options: StageOptions) => {
     const request = requestOf(options)
     const progress = createProgress(io)
     const found = await review(io.host, request)
     const journal = await stage(io.host, realCarving(), { review: found, request }, progress.update).finally(
       progress.end,
     )
+    if (request.auto !== null) return goOn(io, options)
     const text = `${request.version} is on the disk. Next: pine-update hijack rehearse`
     printResult(io, { json: { stage: 'staged', parts: journal.parts }, text }, options)
   })
-  return examples(command, [`hijack stage ${EXAMPLE}`])
+  return examples(command, [
+    `hijack stage ${EXAMPLE}`,
+    `hijack stage ${EXAMPLE} --auto --hold reclaim    # up to what cannot be undone`,
+  ])
 }
 
 function requestOf(options: StageOptions): TakeoverRequest {
   const { image, compatible, release: version, epoch, append, slotSize, stateSize } = options
-  return { image, compatible, version, epoch, append, slotBytes: slotSize, stateBytes: stateSize }
+  const auto = autoOf(options)
+  return { image, compatible, version, epoch, append, auto, slotBytes: slotSize, stateBytes: stateSize }
 }
 
 /** Without keys and password hashes, which are in what was captured. */

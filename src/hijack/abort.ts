@@ -1,5 +1,6 @@
 import type { Carving } from '../host/extents.ts'
 import type { Host } from '../host/host.ts'
+import { removeService } from './auto-service.ts'
 import { releaseCarved } from './carve.ts'
 import { undoCommit } from './commit.ts'
 import { removeProgram, requireEsp } from './esp.ts'
@@ -12,8 +13,9 @@ import { disarmRehearsal } from './rehearse.ts'
  */
 export async function abortTakeover(host: Host, carving: Carving, journal: TakeoverJournal): Promise<void> {
   const { before, efi } = journal
+  if (before !== null && efi !== null) await requireEsp(host, efi)
+  await removeService(host)
   if (before !== null) {
-    if (efi !== null) await requireEsp(host, efi)
     const disk = await host.openRegion(journal.disk.path, { writable: true })
     await undoCommit(host, disk, journal).finally(() => disk.close())
     if (efi !== null) await removeProgram(host, carving, efi)

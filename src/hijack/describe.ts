@@ -1,7 +1,9 @@
 import { EFI_PROGRAM } from '../boot/grub-efi-partition.ts'
 import { formatBytes } from '../core/format.ts'
 import { OUR_PROGRAM } from '../model/boot-variables.ts'
+import type { PartitionPlace } from './box-facts.ts'
 import { type Drawn, drawDisk } from './draw.ts'
+import type { TakeoverJournal } from './journal.ts'
 import type { Network } from './network.ts'
 import type { Problem } from './problem.ts'
 import type { Review } from './review.ts'
@@ -57,11 +59,21 @@ function describeKept({ found }: Review): string[] {
 }
 
 function describeRoom({ facts, wanted }: Review): string[] {
-  const { disk, root } = facts
+  const { disk, partitions, root } = facts
   if (disk === undefined || root.partition === undefined) return []
-  const old: Drawn = { ...root.partition, name: `old system (${root.mount.fs})` }
+  const isRoot = ({ path }: PartitionPlace) => path === root.partition?.path
+  const old = partitions.map((place): Drawn => {
+    const what = isRoot(place) ? `${place.fs}, the old system` : place.fs || 'no file system'
+    return { ...place, name: `${place.path} (${what})` }
+  })
   const parts = wanted.map(({ name, bytes }) => `  ${name.padEnd(10)} ${formatBytes(bytes).padStart(9)}`)
-  return ['disk now:', ...drawDisk([old], disk.bytes), 'to be found inside of the old system:', ...parts]
+  return [
+    'disk now:',
+    ...drawDisk(old, disk.bytes),
+    'after "commit" the same, and in the free space of the old system, where "stage" finds it in one piece:',
+    ...parts,
+    `after "reclaim" ${root.partition.path} is gone, and state has the room behind it; the others stay`,
+  ]
 }
 
 function describeProblem({ severity, text, hint }: Problem): string[] {
@@ -75,10 +87,9 @@ const STAGES: Record<TakeoverStage, string> = {
   armed: 'the next start of this machine is the rehearsal',
   rehearsed: 'the rehearsal was good; next: "pine-update hijack commit"',
   failed: 'the new system gave itself up; next: "hijack rehearse" again, or "hijack abort"',
-  silent:
-    'the rehearsal ended without a verdict: it did not start, hung, or nobody confirmed it before its deadline',
+  silent: 'the rehearsal ended without a verdict; next: "hijack rehearse" again, or "hijack abort"',
   returned:
-    'the old system is back after the one start that commit gave the new one; next: "pine-update hijack commit" again, or "hijack abort"',
+    'the old system is back after the one start that commit gave the new one; next: "hijack commit" again, or "hijack abort"',
   committed: 'the new system starts first; next, from there: "pine-update hijack reclaim"',
 }
 
@@ -92,5 +103,12 @@ export function describeTakeover(facts: TakeoverFacts): string[] {
     `takeover    ${stage}: ${STAGES[stage]}`,
     `image       ${image.version}, since ${startedAt}`,
     ...reason,
+    ...describePlaces(facts.journal),
   ]
+}
+
+/** Nothing before room was found. */
+function describePlaces({ disk, root, parts }: TakeoverJournal): string[] {
+  if (parts.length === 0) return []
+  return [`${disk.path}:`, ...drawDisk([{ ...root, name: 'old system' }, ...parts], disk.bytes)]
 }

@@ -1,4 +1,5 @@
-import { type BootState, DEFAULT_TRIES } from '../model/boot-state.ts'
+import type { LogEvent } from '../boot/event-log.ts'
+import { type BootState, DEFAULT_TRIES, type SlotBootState } from '../model/boot-state.ts'
 import type { Records } from '../model/records.ts'
 import type { TakeoverJournal } from './journal.ts'
 
@@ -10,6 +11,8 @@ export interface TakeoverFacts {
   /** Of the carved bootstate partition; undefined where it cannot be read. */
   boot: BootState | undefined
   records: Records | undefined
+  /** What the new system noted of its last start; undefined where it has not since it was last asked for. */
+  lastBoot: LogEvent | undefined
   /** Our loader is what starts: it is in the boot sector, or the firmware was told of it. */
   isFlipped: boolean
   /** The firmware knows our loader, and starts another one: the one start of a commit was made, or not ordered yet. */
@@ -50,12 +53,23 @@ export function failureOf(facts: TakeoverFacts): string | undefined {
   const reason = records?.rejected.at(-1)?.reason
   if (reason !== undefined) return reason
   const stage = stageOf(facts)
-  if (stage === 'silent') return 'it gave no verdict before its deadline'
-  // Our loader notes a try before it starts it.
-  if (stage === 'returned')
-    return slot?.left === DEFAULT_TRIES
-      ? 'the firmware was not asked, or what it started did not come as far as the new system'
-      : 'it was started once, and gave no verdict'
-  const isSpent = isFlipped && slot?.confirmed === false && slot.left === 0
-  return isSpent ? 'it did not come up: all its tries were spent' : undefined
+  if (stage === 'silent') return silenceOf(facts)
+  if (stage === 'returned') return returnOf(slot)
+  const isOnTrial = isFlipped && slot?.confirmed === false
+  if (!isOnTrial || boot?.last !== 'r') return undefined
+  if (slot.left === 0) return 'it did not come up: all its tries were spent'
+  return 'its kernel or initrd could not be loaded, or "hijack abort" there asked for this system'
+}
+
+/** Our loader notes a try before it starts it. */
+function returnOf(slot: SlotBootState | undefined): string {
+  return slot?.left === DEFAULT_TRIES
+    ? 'the firmware was not asked, or what it started did not come as far as the new system'
+    : 'it was started once, and gave no verdict'
+}
+
+function silenceOf({ lastBoot }: TakeoverFacts): string {
+  if (lastBoot === undefined)
+    return 'it did not get as far as its health checks: its kernel stopped, it hung, or it was switched off'
+  return `it was up and ${lastBoot.verdict} at ${lastBoot.at}, and nobody ran "pine-update confirm" there before its deadline`
 }

@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { startVm, type Vm } from './qemu.ts'
+import { type Firmware, startVm, type Vm } from './qemu.ts'
 
 export interface Answer {
   exit: number
@@ -12,16 +12,24 @@ export interface Answer {
 
 /** A machine that is reached over ssh and in no other way. */
 export interface RentedBox {
-  vm: Vm
+  /** The power goes, for good. */
+  kill(): Promise<void>
+  /** It is told to switch itself off, and does. */
+  powerOff(): Promise<void>
   /** Waits until somebody can log in, and the system is the one in which `command` succeeds. */
   isUp(command: string, timeoutMs?: number): Promise<void>
+  /** The same after a restart that has been asked for, or that will come. */
+  isUpAgain(command: string, asked: () => Promise<unknown>): Promise<void>
   ssh(command: string): Promise<Answer>
   /** The same, expected to succeed; resolves with what it printed. */
   ok(command: string): Promise<string>
 }
 
 export interface BoxOptions {
+  /** Path, or address of a server of blocks. */
   disk: string
+  firmware: Firmware
+  variables: string | undefined
   /** Of root. */
   key: string
   /** A disk that is not ours, with what is copied to the machine. */
@@ -31,14 +39,16 @@ export interface BoxOptions {
   memoryMiB: number
 }
 
-/** Without SVM: a guest that used it now and then hangs in the kernel after a restart. */
-const CPU = ['-cpu', 'qemu64,-cx16,-svm,+rdrand']
-const UP_MS = 6 * 60_000
-const COMMAND_MS = 10 * 60_000
+/** See power-run.ts. */
+const CPU = ['-cpu', 'qemu64,-cx16,+rdrand']
+const BOOT_ID = '/proc/sys/kernel/random/boot_id'
+const UP_MS = 12 * 60_000
+const MOST_BYTES = 2 ** 26
+const COMMAND_MS = 20 * 60_000
 
 /** The host key that is seen first must be seen ever after. */
 export async function startBox(options: BoxOptions): Promise<RentedBox> {
-  const { disk, key, cargo, dir, name, memoryMiB } = options
+  const { disk, firmware, variables, key, cargo, dir, name, memoryMiB } = options
   const port = await freePort()
   const network = [
     '-netdev',
@@ -47,10 +57,22 @@ export async function startBox(options: BoxOptions): Promise<RentedBox> {
     'virtio-net-pci,netdev=net',
   ]
   const second = ['-drive', `file=${cargo},format=raw,if=virtio,readonly=on`]
-  const vm = startVm({
-    ...{ disk, memoryMiB, restarts: true, serialLog: join(dir, `${name}.log`) },
-    extraArgs: [...CPU, ...network, ...second],
-  })
+  let [starts, isOver] = [0, false]
+  // Each restart is a new qemu: a kernel that is started by a reset of the emulated machine now and then hangs.
+  const start = (): Vm => {
+    starts++
+    const started = startVm({
+      ...{ disk, firmware, variables, memoryMiB, serialLog: join(dir, `${name}-${starts}.log`) },
+      extraArgs: [...CPU, ...network, ...second],
+    })
+    const startAgain = (code: number | null): void => {
+      if (!isOver && code === 0) vm = start()
+    }
+    // Whoever waits for the machine learns why it did not start.
+    void started.exited.then(startAgain, () => undefined)
+    return started
+  }
+  let vm = start()
   const known = [`-oUserKnownHostsFile=${join(dir, 'known_hosts')}`, '-oStrictHostKeyChecking=accept-new']
   const how = ['-i', key, '-p', String(port), '-oBatchMode=yes', '-oConnectTimeout=10', '-oLogLevel=ERROR']
   const ssh = (command: string) => run('ssh', [...how, ...known, 'root@127.0.0.1', command])
@@ -65,17 +87,34 @@ export async function startBox(options: BoxOptions): Promise<RentedBox> {
     }
   }
 
+  async function isUpAgain(command: string, asked: () => Promise<unknown>): Promise<void> {
+    const boot = await ok(`cat ${BOOT_ID}`)
+    await asked()
+    await isUp(`test "$(cat ${BOOT_ID})" != ${boot} && ${command}`)
+  }
+
   async function ok(command: string): Promise<string> {
     const { exit, text } = await ssh(command)
     if (exit !== 0) throw new Error(`"${command}" ended with ${exit}: ${text}`)
     return text
   }
-  return { vm, isUp, ssh, ok }
+  async function kill(): Promise<void> {
+    isOver = true
+    await vm.kill()
+  }
+
+  async function powerOff(): Promise<void> {
+    isOver = true
+    await ssh('systemctl poweroff')
+    await vm.exited
+  }
+  return { kill, powerOff, isUp, isUpAgain, ssh, ok }
 }
 
 async function run(command: string, args: readonly string[]): Promise<Answer> {
   try {
-    const { stdout, stderr } = await promisify(execFile)(command, args, { timeout: COMMAND_MS })
+    const options = { timeout: COMMAND_MS, maxBuffer: MOST_BYTES }
+    const { stdout, stderr } = await promisify(execFile)(command, args, options)
     return { exit: 0, text: (stdout + stderr).trim() }
   } catch (error) {
     const { code, stdout, stderr } = error as { code?: number; stdout?: string; stderr?: string }
