@@ -74,7 +74,7 @@ export async function readBoxFacts(host: Host): Promise<BoxFacts> {
   const place = (path: string) => placeOf(host, devices, mountOf(mounts, path))
   const [root, boot] = [await place('/'), await place(GRUB)]
   const disk = devices.get(root.partition?.disk ?? '')
-  const around = { devices, mounts, disk: disk?.path, grubUuid: boot.stack[0]?.fsUuid ?? '' }
+  const around = { devices, mounts, disk: disk?.path, boot }
   const container = await containerOf(host)
   const efi = container === '' && (await isUefi(host)) ? await readEfiFacts(host, around) : undefined
   return {

@@ -5,7 +5,10 @@ import type { Host } from '../host/host.ts'
 import type { BootVariables } from '../model/boot-variables.ts'
 import { ESP_TYPE } from '../model/layout.ts'
 import type { BlockDevice } from './block-devices.ts'
+import type { Place } from './box-facts.ts'
 import { type Mount, mountOf } from './mounts.ts'
+
+const GRUB_FOLDER = '/boot/grub'
 
 /** Of a machine that was started by UEFI. */
 export interface EfiFacts {
@@ -39,8 +42,8 @@ export interface AroundEfi {
   mounts: readonly Mount[]
   /** Path of the disk that the root is on. */
   disk: string | undefined
-  /** UUID of the file system that /boot/grub is on. */
-  grubUuid: string
+  /** What /boot/grub is on. */
+  boot: Pick<Place, 'mount' | 'stack' | 'partition'>
 }
 
 export async function readEfiFacts(host: Host, around: AroundEfi): Promise<EfiFacts> {
@@ -55,7 +58,7 @@ export async function readEfiFacts(host: Host, around: AroundEfi): Promise<EfiFa
     canWriteVariables: isWritable(mountOf(around.mounts, EFIVARS)),
     esp,
     loader: path,
-    isGrub: isThere && (await isGrub(host, join(esp.at, path), around.grubUuid)),
+    isGrub: isThere && (await isGrub(host, join(esp.at, path), placesOf(around.boot))),
   }
 }
 
@@ -86,11 +89,19 @@ async function findEsp(
   return found.find(({ uuid }) => uuid === started) ?? found[0]
 }
 
+/** How a GRUB is told where its configuration is: by a file system, or a place on its own disk. grub-install(8) */
+function placesOf({ mount, stack, partition }: AroundEfi['boot']): string[] {
+  const uuid = stack[0]?.fsUuid ?? ''
+  const folder = mount.at === '/' ? GRUB_FOLDER : GRUB_FOLDER.slice(mount.at.length)
+  const place = partition === undefined ? [] : [`(,gpt${partition.number})${folder}\0`]
+  return uuid === '' ? place : [...place, uuid]
+}
+
 /**
- * A loader says what it is, and the GRUB of a distribution finds its configuration by the UUID of a file system: that is in
- * the program, or in a grub.cfg in a folder beside it. The rehearsal then shows whether all of that is so.
+ * A loader says what it is, and where a distribution has it find its configuration stands in the program, or in a grub.cfg in
+ * a folder beside it. The rehearsal then shows whether all of that is so.
  */
-async function isGrub(host: Host, loader: string, uuid: string): Promise<boolean> {
+async function isGrub(host: Host, loader: string, places: readonly string[]): Promise<boolean> {
   const folder = dirname(loader)
   const inside = (await host.listFolder(folder)).filter((name) => /\.efi$/i.test(name))
   const programs = await contentsOf(
@@ -99,10 +110,11 @@ async function isGrub(host: Host, loader: string, uuid: string): Promise<boolean
   )
   const grubs = programs.filter((content) => content.includes('Welcome to GRUB'))
   const started = await host.readFile(loader)
-  if (uuid === '' || started === undefined || grubs.length === 0) return false
+  if (started === undefined || grubs.length === 0) return false
   const beside = await host.listFolder(dirname(folder))
   const configurations = beside.map((name) => join(dirname(folder), name, 'grub.cfg'))
-  return [...grubs, ...(await contentsOf(host, configurations))].some((content) => content.includes(uuid))
+  const told = [...grubs, ...(await contentsOf(host, configurations))]
+  return told.some((content) => places.some((place) => content.includes(place)))
 }
 
 async function contentsOf(host: Host, paths: readonly string[]): Promise<Buffer[]> {

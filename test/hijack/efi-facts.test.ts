@@ -50,6 +50,7 @@ const [PARTITION, DISK] = ROOT.stack
 if (PARTITION === undefined || DISK === undefined) throw new Error('the root is on nothing')
 const esp = { ...PARTITION, path: '/dev/vda1', partUuid: GUID, partType: ESP_TYPE, bytes: 1000 }
 const second = { ...esp, path: '/dev/vda9', partUuid: OTHER }
+const BOOT = ROOT.partition && { ...ROOT.partition, number: 3 }
 const MOUNT = { at: '/boot/efi', root: '/', fs: 'vfat', source: '/dev/vda1', isReadOnly: false }
 const EFIVARS = {
   at: '/sys/firmware/efi/efivars',
@@ -76,7 +77,7 @@ function facts(change: Partial<AroundEfi> = {}): Promise<EfiFacts> {
     devices,
     mounts: [ROOT.mount, MOUNT, EFIVARS],
     disk: '/dev/vda',
-    grubUuid: UUID,
+    boot: ROOT,
     ...change,
   })
 }
@@ -97,6 +98,24 @@ test('a GRUB without shim has the place of its configuration inside', async () =
   started(GUID, 'EFI/debian/grubx64.efi')
   put('boot/efi/EFI/debian/grubx64.efi', `${GRUB}search.fs_uuid ${UUID} root`)
   expect((await facts()).isGrub).toBe(true)
+})
+
+/** Debian's own grub-install without shim, as it is on the disk. */
+const PREFIX = '(,gpt2)/boot/grub\0'
+
+test.each<[string, string, AroundEfi['boot']]>([
+  ['in the root', PREFIX, ROOT],
+  [
+    'in a /boot of its own',
+    '(,gpt3)/grub\0',
+    { ...ROOT, mount: { ...ROOT.mount, at: '/boot' }, partition: BOOT },
+  ],
+])('or its place on the disk, %s', async (_, prefix, boot) => {
+  started(GUID, 'EFI/debian/grubx64.efi')
+  put('boot/efi/EFI/debian/grubx64.efi', GRUB + prefix)
+  expect((await facts({ boot })).isGrub).toBe(true)
+  put('boot/efi/EFI/debian/grubx64.efi', `${GRUB}(,gpt5)/boot/grub\0(,gpt2)/boot/grub2\0`)
+  expect((await facts({ boot })).isGrub).toBe(false)
 })
 
 test.each<[string, () => void]>([

@@ -33,6 +33,33 @@ test('and comes back', () => {
   })
 })
 
+/** Out of the variables of OVMF: what Debian 12's grub-install had efibootmgr write, and what the firmware wrote itself. */
+const BY_DEBIAN =
+  '010000005e006700720075006200000004012a000100000000080000000000000000020000000000b92f854c13e1432f808b7602e9f1744d0202' +
+  '040430005c004500460049005c0067007200750062005c0067007200750062007800360034002e0065006600690000007fff0400'
+const DISK_BY_OVMF =
+  '010000001600550045004600490020004d006900730063002000440065007600690063006500000002010c00d041030a000000000101060000047f' +
+  'ff04004eac0881119f594d850ee21a522c59b2'
+const SHELL_BY_OVMF =
+  '010000002c00450046004900200049006e007400650072006e0061006c0020005300680065006c006c00000004071400c9bdb87cebf8344faaea3e' +
+  'e4af6516a10406140083a5047c3e9e1c4fad65e05268d0b4d17fff0400'
+
+test('a real one of Debian is read, and would be written with the same bytes', () => {
+  const guid = '4c852fb9-e113-2f43-808b-7602e9f1744d'
+  const path = 'EFI/grub/grubx64.efi'
+  const bytes = Buffer.from(BY_DEBIAN, 'hex')
+  expect(decodeLoadOption(bytes)).toEqual({ description: 'grub', file: { partition: guid, path } })
+  expect(encodeLoadOption('grub', { ...PLACE, guid }, path).equals(bytes)).toBe(true)
+})
+
+test('real ones of firmware name a disk, or something inside of it, and no file', () => {
+  const found = [DISK_BY_OVMF, SHELL_BY_OVMF].map((hex) => decodeLoadOption(Buffer.from(hex, 'hex')))
+  expect(found).toEqual([
+    { description: 'UEFI Misc Device', file: undefined },
+    { description: 'EFI Internal Shell', file: undefined },
+  ])
+})
+
 /** With a device path that names the controller as well, and data behind it, as other systems write them. */
 function withPath(...nodes: string[]): Buffer {
   const list = Buffer.from(nodes.join('').replaceAll(' ', ''), 'hex')
