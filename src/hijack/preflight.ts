@@ -119,7 +119,7 @@ function clockIsSane({ now }: BoxFacts): Problem | undefined {
   }
 }
 
-/** What the new system needs to tell the firmware what to start, and to write to the EFI system partition: see `mountEsp`. */
+/** To tell the firmware what to start, and to write to the EFI system partition: see `secureLoader`. */
 const FOR_UEFI = ['efivarfs', 'vfat', 'nls_cp437', 'nls_ascii']
 
 /** What is against this image on this machine. */

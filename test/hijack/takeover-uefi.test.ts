@@ -227,7 +227,7 @@ describe.skipIf(reason !== undefined)('abort on UEFI, with a folder in place of 
 })
 
 test.skipIf(reason !== undefined)(
-  'an option of ours that another takeover left is reused, and goes',
+  'an option of ours that another takeover left goes with that of this one',
   async () => {
     const original = await open()
     await commitOn(box)
