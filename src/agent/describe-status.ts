@@ -16,6 +16,7 @@ export function describeStatus(report: StatusReport): string[] {
   if (report.trial?.triesLeft === 0) {
     lines.push(`trial       ${report.trial.version} in slot ${report.trial.slot} runs on its last try`)
   }
+  if (report.takeover !== null) lines.push(`takeover    ${TAKEOVERS[report.takeover]}`)
   if (!report.loaderSeesState) {
     lines.push('WARNING     the loader of this boot did not read this boot state; updates are refused')
   }
@@ -28,6 +29,11 @@ export function describeStatus(report: StatusReport): string[] {
   }
   return lines
 }
+
+const TAKEOVERS = {
+  rehearsal: 'a rehearsal; "pine-update confirm" says that this system is good',
+  committed: 'the old system is there, and starts where this one does not; "hijack reclaim" gives it up',
+} as const
 
 function describeNoSlot({ live, bootStateReadable }: StatusReport): string {
   if (live) return 'no slot of this disk: the loader named none'
@@ -45,9 +51,10 @@ function describeSlot({ slot, booted, condition, triesLeft, image, verified }: S
 }
 
 function describeNext({ nextBoot, trial, bootStateReadable }: StatusReport): string {
+  if (nextBoot === 'r') return 'the old system'
   if (!bootStateReadable) return 'whichever slot loads, a first; nothing is counted'
   if (nextBoot === null) return 'nothing can boot; the loader waits and starts over'
-  if (trial?.slot !== nextBoot) return nextBoot === 'r' ? 'the old system' : `slot ${nextBoot}`
+  if (trial?.slot !== nextBoot) return `slot ${nextBoot}`
   return `slot ${nextBoot}: ${trial.version} on trial`
 }
 

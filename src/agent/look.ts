@@ -1,5 +1,5 @@
 import { PineError } from '../core/error.ts'
-import { type Machine, readRecords, seenByLoader } from '../run/machine.ts'
+import { type Machine, readRecords, seenByLoader, takeoverOf } from '../run/machine.ts'
 import { type History, readHistory } from './history.ts'
 import type { Seen } from './status.ts'
 
@@ -27,7 +27,9 @@ export async function lookAt(machine: Machine): Promise<Look> {
   if (boot !== undefined && bootNext !== undefined && bootNext.sequence < boot.sequence) {
     problems.push(lostWrite(disk.path, bootNext.sequence, boot.sequence))
   }
-  const seen = { disk: disk.path, live: disk.live, boot, bootNext, records, ...seenByLoader(disk, boot) }
+  const { path, live } = disk
+  const takeover = (await unless(takeoverOf(machine))) ?? null
+  const seen = { disk: path, live, boot, bootNext, records, ...seenByLoader(disk, boot), takeover }
   return { seen, history: history ?? { lines: [], runs: [], atWork: null }, problems }
 }
 

@@ -5,7 +5,7 @@ import type { ImageRecord, Records, Rejection } from '../model/records.ts'
 import type { Settings } from '../model/settings.ts'
 
 /** `Facts`, as far as they can be read. */
-export interface Seen extends Pick<Facts, 'disk' | 'live' | 'booted' | 'loaderSeesState'> {
+export interface Seen extends Pick<Facts, 'disk' | 'live' | 'booted' | 'loaderSeesState' | 'takeover'> {
   boot: BootState | undefined
   /** What the loader will read; default: `boot`. */
   bootNext?: BootState | undefined
@@ -49,6 +49,8 @@ export interface StatusReport {
   /** Number of the key list that was learnt; null where the keys in /etc count. */
   keyList: number | null
   loaderSeesState: boolean
+  /** How far the takeover of an old system is that is still there; null where there is none. */
+  takeover: 'rehearsal' | 'committed' | null
 }
 
 /** The state of a machine, from its boot state and records. */
@@ -59,7 +61,7 @@ export function statusOf(seen: Seen, settings: Settings): StatusReport {
     live: seen.live,
     compatible: settings.compatible ?? records?.compatible ?? null,
     bootStateReadable: boot !== undefined,
-    nextBoot: simulateLoader(bootNext, (target) => target !== 'r').pick,
+    nextBoot: nextBootOf(bootNext, seen.takeover),
     trial: trialStatus(seen),
     slots: [slotStatus(seen, 'a'), slotStatus(seen, 'b')],
     rejected: records?.rejected ?? [],
@@ -67,7 +69,14 @@ export function statusOf(seen: Seen, settings: Settings): StatusReport {
     versionFloor: records?.versionFloor ?? null,
     keyList: records?.keys?.version ?? null,
     loaderSeesState: seen.loaderSeesState,
+    takeover: seen.takeover?.stage ?? null,
   }
+}
+
+/** A rehearsal was asked for once, of a loader that does not read this boot state; our own may have been, of UEFI. */
+function nextBootOf(boot: BootState | undefined, takeover: Seen['takeover']): BootTarget | null {
+  if (takeover?.stage === 'rehearsal' || takeover?.isFirst === false) return 'r'
+  return simulateLoader(boot, (target) => target !== 'r' || takeover !== null).pick
 }
 
 function trialStatus({ boot, booted, records }: Seen): StatusReport['trial'] {

@@ -58,7 +58,8 @@ export async function observe(machine: Machine): Promise<Facts> {
   return { disk: path, live, layout, boot, records, ...seen, takeover: await takeoverOf(machine) }
 }
 
-async function takeoverOf({ host, disk }: Machine): Promise<Takeover | null> {
+/** Of the old system, which is still there; null where there is none. */
+export async function takeoverOf({ host, disk }: Machine): Promise<Takeover | null> {
   const { isRehearsal, layout, cmdline, live } = disk
   if (isRehearsal) return { stage: 'rehearsal', unattended: cmdline.get('pine.unattended') === '1' }
   if (layout.old === undefined) return null
