@@ -6,6 +6,7 @@ import { undoCommit } from './commit.ts'
 import { removeProgram, requireEsp } from './esp.ts'
 import { FOLDER, JOURNAL, type TakeoverJournal } from './journal.ts'
 import { disarmRehearsal } from './rehearse.ts'
+import { stopSwapping } from './swap-off.ts'
 
 /**
  * From the old system: its disk and files as they were before. What decides what boots comes first, and the journal goes
@@ -14,6 +15,7 @@ import { disarmRehearsal } from './rehearse.ts'
 export async function abortTakeover(host: Host, carving: Carving, journal: TakeoverJournal): Promise<void> {
   const { before, efi } = journal
   if (before !== null && efi !== null) await requireEsp(host, efi)
+  await stopSwapping(host, journal)
   await removeService(host)
   if (before !== null) {
     const disk = await host.openRegion(journal.disk.path, { writable: true })
