@@ -30,8 +30,12 @@ export async function takeOverByFirmware(box: TakeoverBox, cargo: string): Promi
   await cannotBeStarted(box)
   await box.hijack('commit')
   expect(await box.stage()).toMatchObject({ stage: 'committed', reason: null })
+  // systemd found our partition in the table.
+  expect(await box.ok('cat /proc/swaps')).toContain('/dev/vda')
   await box.hijack('abort')
+  expect(await box.ok('cat /proc/swaps')).not.toContain('/dev/vda')
   expect(differingLines(before, await contentOf(box))).toEqual([])
+  await box.ok(MOUNT_CARGO)
   await takeOver(box)
   await box.powerOff()
   await startsWithoutVariables(box, cargo)
