@@ -9,6 +9,8 @@ import type { Place } from './box-facts.ts'
 import { type Mount, mountOf } from './mounts.ts'
 
 const GRUB_FOLDER = '/boot/grub'
+/** Modules are linked by such names. What GRUB prints is not in that of Ubuntu, which starts quietly. */
+const GRUB_SYMBOL = 'grub_errno'
 
 /** Of a machine that was started by UEFI. */
 export interface EfiFacts {
@@ -98,8 +100,8 @@ function placesOf({ mount, stack, partition }: AroundEfi['boot']): string[] {
 }
 
 /**
- * A loader says what it is, and where a distribution has it find its configuration stands in the program, or in a grub.cfg in
- * a folder beside it. The rehearsal then shows whether all of that is so.
+ * A GRUB has the names of its functions inside. Where a distribution has it find its configuration stands in the program, or
+ * in a grub.cfg in a folder beside it. The rehearsal then shows whether all of that is so.
  */
 async function isGrub(host: Host, loader: string, places: readonly string[]): Promise<boolean> {
   const folder = dirname(loader)
@@ -108,7 +110,7 @@ async function isGrub(host: Host, loader: string, places: readonly string[]): Pr
     host,
     inside.map((name) => join(folder, name)),
   )
-  const grubs = programs.filter((content) => content.includes('Welcome to GRUB'))
+  const grubs = programs.filter((content) => content.includes(GRUB_SYMBOL))
   const started = await host.readFile(loader)
   if (started === undefined || grubs.length === 0) return false
   const beside = await host.listFolder(dirname(folder))

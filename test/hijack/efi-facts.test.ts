@@ -14,7 +14,7 @@ const ESP_TYPE = 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b'
 const GUID = '9a4e0001-1234-4000-8abc-0123456789ab'
 const OTHER = '9a4e0002-1234-4000-8abc-0123456789ab'
 const UUID = '6f1e0002-0000-4000-8000-000000000000'
-const GRUB = 'MZ\0Welcome to GRUB!\0'
+const GRUB = 'MZ\0grub_errno\0'
 
 /** The machine below a folder: its firmware and its partition, as plain files. */
 let top: string

@@ -16,8 +16,8 @@ start=35MiB
 `
 const GLOBAL = '8be4df61-93ca-11d2-aa0d-00e098032b8c'
 /** In place of both: nobody starts them here. */
-export const OLD_GRUB = Buffer.concat([Buffer.from('MZ Welcome to GRUB!\0'), noise(200_000, 5)])
-export const OUR_GRUB = Buffer.concat([Buffer.from('MZ Welcome to GRUB!\0'), noise(300_000, 6)])
+export const OLD_GRUB = Buffer.concat([Buffer.from('MZ grub_errno\0'), noise(200_000, 5)])
+export const OUR_GRUB = Buffer.concat([Buffer.from('MZ grub_errno\0'), noise(300_000, 6)])
 
 /**
  * A box that UEFI has started. Its firmware is a plain folder, in which each variable is a file: nothing of efivarfs but
