@@ -23,7 +23,7 @@ const AGENT = ['pine-update.cjs', 'native', 'blake3_js_bg.wasm', 'system', 'layo
 /** 2020-01-01; tar warns of files from 1970. */
 const EPOCH = '1577836800'
 
-const GRUB_LICENCE = `lib/loader is GNU GRUB, GPL-3.0-or-later, made by grub-mkimage from Debian's package grub-pc-bin.
+const GRUB_LICENCE = `lib/loader is GNU GRUB, GPL-3.0-or-later, made by grub-mkimage from Debian's packages grub-pc-bin and grub-efi-amd64-bin.
 Its source is Debian's source package grub2, https://sources.debian.org/src/grub2/, and https://ftp.gnu.org/gnu/grub/.
 `
 

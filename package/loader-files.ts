@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeCoreImage } from '../src/boot/grub-core.ts'
+import { makeEfiImage } from '../src/boot/grub-efi.ts'
 import { realHost } from '../src/host/real-host.ts'
 
 // loader-files FOLDER: our GRUB, for machines that have another one or none.
@@ -10,3 +11,4 @@ void makeCoreImage(realHost()).then(({ boot, core }) => {
   writeFileSync(join(folder, 'boot.img'), boot)
   writeFileSync(join(folder, 'core.img'), core)
 })
+void makeEfiImage(realHost()).then((program) => writeFileSync(join(folder, 'grubx64.efi'), program))

@@ -4,6 +4,7 @@ import { beforeAll, test } from 'vitest'
 import { rentBox, TAKEOVERS, type TakeoverBox, type TakeoverCase } from './lib/takeover-box.ts'
 import { takeoverCargo } from './lib/takeover-cargo.ts'
 import { failInEveryWay } from './lib/takeover-failures.ts'
+import { takeOverByFirmware } from './lib/takeover-firmware.ts'
 import { takeOver, takeOverByItself } from './lib/takeover-story.ts'
 
 const HOUR_MS = 3_600_000
@@ -45,6 +46,12 @@ test.runIf(isWanted('failures'))(
   'a new system that is no good in any way leaves the old one as it was (with PINE_TAKEOVERS=failures)',
   { timeout: HOUR_MS },
   () => withBox({ ...TAKEOVERS['debian-12'], memoryMiB: 512 }, failInEveryWay),
+)
+
+test.runIf(isWanted('firmware'))(
+  'UEFI cannot start the new loader, starts it, and starts it when it has lost its variables (with PINE_TAKEOVERS=firmware)',
+  { timeout: 2 * HOUR_MS },
+  () => withBox(TAKEOVERS.uefi, (box) => takeOverByFirmware(box, cargo)),
 )
 
 test.runIf(isWanted('auto'))(

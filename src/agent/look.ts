@@ -28,7 +28,7 @@ export async function lookAt(machine: Machine): Promise<Look> {
     problems.push(lostWrite(disk.path, bootNext.sequence, boot.sequence))
   }
   const { path, live } = disk
-  const takeover = takeoverOf(disk)
+  const takeover = (await unless(takeoverOf(machine))) ?? null
   const seen = { disk: path, live, boot, bootNext, records, ...seenByLoader(disk, boot), takeover }
   return { seen, history: history ?? { lines: [], runs: [], atWork: null }, problems }
 }

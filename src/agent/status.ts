@@ -73,9 +73,9 @@ export function statusOf(seen: Seen, settings: Settings): StatusReport {
   }
 }
 
-/** A rehearsal was asked for once, of a loader that does not read this boot state. */
+/** A rehearsal was asked for once, of a loader that does not read this boot state; our own may have been, of UEFI. */
 function nextBootOf(boot: BootState | undefined, takeover: Seen['takeover']): BootTarget | null {
-  if (takeover?.stage === 'rehearsal') return 'r'
+  if (takeover?.stage === 'rehearsal' || takeover?.isFirst === false) return 'r'
   return simulateLoader(boot, (target) => target !== 'r' || takeover !== null).pick
 }
 

@@ -6,7 +6,7 @@ import { planVerdict } from '../plan/verdict.ts'
 import { isRehearsal, openLiveDisk } from '../run/disk.ts'
 import { executePlan } from '../run/execute.ts'
 import { noteBoot } from '../run/journal.ts'
-import { observe, takeoverOf, withMachine } from '../run/machine.ts'
+import { hasOldSystem, observe, withMachine } from '../run/machine.ts'
 import { readSettings } from '../run/settings.ts'
 import { type Io, noticeOn, printResult } from './io.ts'
 import { examples, machineOptions } from './options.ts'
@@ -39,10 +39,7 @@ async function runHealth(io: Io, options: HealthOptions, setExitCode: (code: num
 
 /** A release that nobody reaches would be worse than the old system, which is still there. */
 async function isTakeover(host: Host): Promise<boolean> {
-  return openLiveDisk(host).then(
-    (disk) => takeoverOf(disk) !== null,
-    () => false,
-  )
+  return openLiveDisk(host).then(hasOldSystem, () => false)
 }
 
 async function actOn(io: Io, report: HealthReport, { disk }: HealthOptions): Promise<string> {

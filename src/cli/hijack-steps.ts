@@ -82,7 +82,7 @@ export function commitCommand(io: Io): Command {
 }
 
 export async function runCommit(io: Io, options: StepOptions): Promise<void> {
-  const { journal } = await takeoverAt(io, ['rehearsed'])
+  const { journal } = await takeoverAt(io, ['rehearsed', 'returned'])
   const old = await readOldSystem(io.host, await readBoxFacts(io.host))
   if (old === undefined) throw new PineError('TAKEOVER_REFUSED', 'the kernel that runs has no files in /boot')
   await readSlot(io, journal)
@@ -111,7 +111,7 @@ async function runReclaim(io: Io, options: ReclaimOptions): Promise<void> {
   const isSure = options.yes === true
   await withMachine(io.host, { disk: undefined, writable: isSure, notice: noticeOn(io) }, async (machine) => {
     const plan = planReclaim(await observe(machine))
-    if (isSure) await reclaim(io.host, machine.disk.path, plan)
+    if (isSure) await reclaim(io.host, machine.disk, plan)
     const verb = isSure ? 'is gone' : 'would be lost; to do it, add --yes'
     const text =
       plan.old === null ? 'no old system is left' : `the old system in partition ${plan.old.number} ${verb}`

@@ -2,19 +2,25 @@ import type { Carving } from '../host/extents.ts'
 import type { Host } from '../host/host.ts'
 import { removeService } from './auto-service.ts'
 import { releaseCarved } from './carve.ts'
-import { writeBack } from './commit.ts'
+import { undoCommit } from './commit.ts'
+import { removeProgram, requireEsp } from './esp.ts'
 import { FOLDER, JOURNAL, type TakeoverJournal } from './journal.ts'
 import { disarmRehearsal } from './rehearse.ts'
+import { stopSwapping } from './swap-off.ts'
 
 /**
  * From the old system: its disk and files as they were before. What decides what boots comes first, and the journal goes
  * last: after a power cut in between the same command does the rest.
  */
 export async function abortTakeover(host: Host, carving: Carving, journal: TakeoverJournal): Promise<void> {
+  const { before, efi } = journal
+  if (before !== null && efi !== null) await requireEsp(host, efi)
+  await stopSwapping(host, journal)
   await removeService(host)
-  if (journal.before !== null) {
+  if (before !== null) {
     const disk = await host.openRegion(journal.disk.path, { writable: true })
-    await writeBack(disk, journal).finally(() => disk.close())
+    await undoCommit(host, disk, journal).finally(() => disk.close())
+    if (efi !== null) await removeProgram(host, carving, efi)
   }
   await disarmRehearsal(host, carving)
   await releaseCarved(host, carving, journal.file)

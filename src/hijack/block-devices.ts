@@ -16,6 +16,8 @@ export interface BlockDevice {
   fs: string
   fsUuid: string
   partUuid: string
+  /** Type of a partition, lower case: a GUID on GPT. */
+  partType: string
   /** Label of the partition table, `gpt` or `dos`, for a disk. */
   table: string
   /** GUID or signature of the table. */
@@ -34,13 +36,14 @@ const Listed = v.object({
       fstype: Text,
       uuid: Text,
       partuuid: Text,
+      parttype: Text,
       pttype: Text,
       ptuuid: Text,
     }),
   ),
 })
 
-const COLUMNS = 'PATH,PKNAME,TYPE,SIZE,LOG-SEC,FSTYPE,UUID,PARTUUID,PTTYPE,PTUUID'
+const COLUMNS = 'PATH,PKNAME,TYPE,SIZE,LOG-SEC,FSTYPE,UUID,PARTUUID,PARTTYPE,PTTYPE,PTUUID'
 
 /** All block devices of this machine, by path; lsblk(8) takes what it prints from udev. */
 export async function listBlockDevices(host: Host): Promise<Map<string, BlockDevice>> {
@@ -52,6 +55,7 @@ export async function listBlockDevices(host: Host): Promise<Map<string, BlockDev
     // A device of several others is listed under each.
     const parents = [...(devices.get(path)?.parents ?? []), ...(pkname ? [pkname] : [])]
     const ids = { fs: listed.fstype, fsUuid: listed.uuid, partUuid: listed.partuuid.toLowerCase() }
+    const partType = listed.parttype.toLowerCase()
     const table = { table: type === 'disk' ? listed.pttype : '', tableId: listed.ptuuid.toLowerCase() }
     devices.set(path, {
       path,
@@ -60,6 +64,7 @@ export async function listBlockDevices(host: Host): Promise<Map<string, BlockDev
       bytes: listed.size,
       sectorBytes: listed['log-sec'],
       ...ids,
+      partType,
       ...table,
     })
   }

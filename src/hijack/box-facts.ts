@@ -1,9 +1,11 @@
 import { basename } from 'node:path'
+import { isUefi } from '../boot/firmware-variables.ts'
 import type { Host } from '../host/host.ts'
 import { type BlockDevice, listBlockDevices, stackOf } from './block-devices.ts'
 import { isGrubBootSector } from './boot-sector.ts'
 import { readBootSector } from './disk-table.ts'
 import { modulesUnder } from './drivers.ts'
+import { type EfiFacts, readEfiFacts } from './efi-facts.ts'
 import { type Mount, mountOf, parseMounts } from './mounts.ts'
 
 /** The file system that a folder is on, and what that is on. */
@@ -31,6 +33,8 @@ export interface GrubFacts {
   readsCustom: boolean
   /** Of the modules that the entry needs. */
   missing: string[]
+  /** Where they are, below /boot/grub. */
+  platform: 'i386-pc' | 'x86_64-efi'
   /** The first sector of the disk is GRUB's. */
   inBootSector: boolean
 }
@@ -39,8 +43,8 @@ export interface GrubFacts {
 export interface BoxFacts {
   /** What it runs in, such as `lxc`; empty for a machine with a kernel of its own. */
   container: string
-  firmware: 'bios' | 'uefi'
-  secureBoot: boolean
+  /** Undefined where the machine was started by BIOS. */
+  efi: EfiFacts | undefined
   /** As uname(1) says. */
   machine: string
   memoryBytes: number
@@ -70,14 +74,16 @@ export async function readBoxFacts(host: Host): Promise<BoxFacts> {
   const place = (path: string) => placeOf(host, devices, mountOf(mounts, path))
   const [root, boot] = [await place('/'), await place(GRUB)]
   const disk = devices.get(root.partition?.disk ?? '')
+  const around = { devices, mounts, disk: disk?.path, boot }
+  const container = await containerOf(host)
+  const efi = container === '' && (await isUefi(host)) ? await readEfiFacts(host, around) : undefined
   return {
-    container: await containerOf(host),
-    firmware: (await host.kindOf('/sys/firmware/efi')) === undefined ? 'bios' : 'uefi',
-    secureBoot: await hasSecureBoot(host),
+    container,
+    efi,
     machine: (await host.exec('uname', ['--machine'])).trim(),
     memoryBytes: await memoryOf(host),
     ...{ root, boot, disk, partitions: await partitionsOf(host, devices, disk) },
-    grub: await readGrubFacts(host, disk),
+    grub: await readGrubFacts(host, disk, efi === undefined ? 'i386-pc' : 'x86_64-efi'),
     diskModules:
       disk === undefined ? [] : await modulesUnder(host, `/sys/class/block/${basename(disk.path)}`),
     networkModules: await networkModulesOf(host),
@@ -140,14 +146,6 @@ async function containerOf(host: Host): Promise<string> {
   return isOpenVz ? 'openvz' : ''
 }
 
-/** UEFI 2.10 §32.3; four bytes of attributes come before the value. */
-async function hasSecureBoot(host: Host): Promise<boolean> {
-  const value = await host.readFile(
-    '/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c',
-  )
-  return value?.[4] === 1
-}
-
 /** What the machine has, since GRUB and the new kernel have all of it; only root sees more than what this kernel leaves. */
 async function memoryOf(host: Host): Promise<number> {
   const left = /^MemTotal:\s+(\d+) kB$/m.exec(await text(host, '/proc/meminfo'))?.[1] ?? 0
@@ -169,9 +167,14 @@ async function networkModulesOf(host: Host): Promise<string[]> {
 /** What the entry of the rehearsal uses; see `withEntry`. */
 const ENTRY_MODULES = ['loopback', 'squash4', 'ext2', 'gzio', 'xzio', 'search_fs_uuid', 'linux']
 
-async function readGrubFacts(host: Host, disk: BlockDevice | undefined): Promise<GrubFacts> {
-  const there = new Set(await host.listFolder(`${GRUB}/i386-pc`))
+async function readGrubFacts(
+  host: Host,
+  disk: BlockDevice | undefined,
+  platform: GrubFacts['platform'],
+): Promise<GrubFacts> {
+  const there = new Set(await host.listFolder(`${GRUB}/${platform}`))
   return {
+    platform,
     readsCustom: (await text(host, `${GRUB}/grub.cfg`)).includes('custom.cfg'),
     missing: ENTRY_MODULES.filter((name) => !there.has(`${name}.mod`)),
     inBootSector: disk !== undefined && isGrubBootSector(await readBootSector(host, disk.path)),

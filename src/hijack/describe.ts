@@ -1,4 +1,6 @@
+import { EFI_PROGRAM } from '../boot/grub-efi-partition.ts'
 import { formatBytes } from '../core/format.ts'
+import { OUR_PROGRAM } from '../model/boot-variables.ts'
 import type { PartitionPlace } from './box-facts.ts'
 import { type Drawn, drawDisk } from './draw.ts'
 import type { TakeoverJournal } from './journal.ts'
@@ -12,8 +14,9 @@ export function describeReview(review: Review): string[] {
   const { facts, image, problems } = review
   const disk = facts.disk?.path ?? 'no disk'
   return [
-    `machine     ${facts.firmware === 'bios' ? 'BIOS' : 'UEFI'}, ${formatBytes(facts.memoryBytes)} of memory, ${disk}`,
+    `machine     ${facts.efi === undefined ? 'BIOS' : 'UEFI'}, ${formatBytes(facts.memoryBytes)} of memory, ${disk}`,
     `image       ${image.version}, ${image.fs}, ${formatBytes(image.bytes)}`,
+    ...describeLoader(review),
     ...describeNetwork(review.found?.network),
     ...describeKept(review),
     ...describeRoom(review),
@@ -26,6 +29,16 @@ const NEXT = [
   'until "commit" nothing changes but files of the old system; until "reclaim" it starts again when you want it to',
   'next: pine-update hijack stage, with the same options',
 ]
+
+/** BIOS needs no words: our loader goes beside the old one. */
+function describeLoader({ facts: { efi } }: Review): string[] {
+  if (efi?.esp === undefined) return []
+  const { at, path } = efi.esp
+  return [
+    `loader      ${efi.loader} on ${path} stays; commit adds ${OUR_PROGRAM}, and has the firmware start it once`,
+    `            ${at} is the EFI system partition of both systems; reclaim puts ours in the place of ${EFI_PROGRAM} too`,
+  ]
+}
 
 function describeNetwork(network: Network | undefined): string[] {
   if (network === undefined) return []
@@ -75,6 +88,8 @@ const STAGES: Record<TakeoverStage, string> = {
   rehearsed: 'the rehearsal was good; next: "pine-update hijack commit"',
   failed: 'the new system gave itself up; next: "hijack rehearse" again, or "hijack abort"',
   silent: 'the rehearsal ended without a verdict; next: "hijack rehearse" again, or "hijack abort"',
+  returned:
+    'the old system is back after the one start that commit gave the new one; next: "hijack commit" again, or "hijack abort"',
   committed: 'the new system starts first; next, from there: "pine-update hijack reclaim"',
 }
 

@@ -1,10 +1,12 @@
 import { PineError } from '../core/error.ts'
 import type { Region } from '../core/region.ts'
 import type { Host } from '../host/host.ts'
+import { OUR_PROGRAM } from '../model/boot-variables.ts'
 import { GPT_HEAD_BYTES, GPT_TAIL_BYTES, type GptTable, parseGpt } from '../model/gpt.ts'
 import { addEntries, renamed } from '../model/gpt-edit.ts'
 import type { GptEntry } from '../model/gpt-entry.ts'
-import { ROLES, type Role } from '../model/layout.ts'
+import { ESP_TYPE, type LoaderRole, ROLES, type Role } from '../model/layout.ts'
+import { encodeLoadOption } from '../model/load-option.ts'
 import type { CarvedPart, TakeoverJournal } from './journal.ts'
 
 export const SECTOR_BYTES = 512
@@ -41,14 +43,27 @@ export async function readBootSector(host: Host, path: string): Promise<Buffer> 
   return sector
 }
 
-/** The partition that our loader goes to, beside the old one. */
-export function biosBootOf({ entries }: GptTable): GptEntry | undefined {
-  return entries.find(({ typeGuid }) => typeGuid === BIOS_BOOT)
+/** Of a takeover, as far as the table is concerned. */
+export type InTable = Pick<TakeoverJournal, 'parts' | 'efi'>
+
+/** The partition that our loader goes to, beside the old one, and what it is to the new system. */
+export function loaderPartition(
+  { entries }: GptTable,
+  { efi }: Pick<InTable, 'efi'>,
+): { role: LoaderRole; entry: GptEntry | undefined } {
+  if (efi === null)
+    return { role: 'bios-boot', entry: entries.find(({ typeGuid }) => typeGuid === BIOS_BOOT) }
+  const isEsp = ({ typeGuid }: GptEntry) => typeGuid === ESP_TYPE.toLowerCase()
+  return { role: 'esp', entry: entries.find((entry) => isEsp(entry) && entry.uniqueGuid === efi.uuid) }
 }
 
 /** Names say what a partition is for: none of the old ones may have one of ours. Throws `TAKEOVER_REFUSED`. */
-export function requireNames({ entries }: GptTable): void {
-  const taken = entries.filter(({ name }) => ROLES.some((role) => role === name))
+export function requireNames(table: GptTable, inTable: Pick<InTable, 'efi'>): void {
+  const { role: loaderRole, entry } = loaderPartition(table, inTable)
+  const isOurs = (name: string) => ROLES.some((role) => role === name)
+  const taken = table.entries.filter(
+    (other) => isOurs(other.name) || (other !== entry && other.name === loaderRole),
+  )
   if (taken.length === 0) return
   const names = taken.map(({ number, name }) => `${number} (${name})`).join(', ')
   throw new PineError(
@@ -60,11 +75,23 @@ export function requireNames({ entries }: GptTable): void {
   )
 }
 
+/** How the firmware is told of our loader. Throws `TAKEOVER_REFUSED`. */
+export function bootOption(table: GptTable, inTable: InTable): Buffer {
+  const { entry } = loaderPartition(table, inTable)
+  if (entry === undefined)
+    throw new PineError('TAKEOVER_REFUSED', 'the EFI system partition is not in the table of the disk', {
+      hint: 'look at it with "sfdisk --list"; then begin again after "pine-update hijack abort"',
+    })
+  const { number, firstLba, lastLba, uniqueGuid } = entry
+  const place = { number, firstLba, sectors: lastLba + 1 - firstLba, guid: uniqueGuid }
+  return encodeLoadOption('pine-update', place, OUR_PROGRAM)
+}
+
 /** With the partitions of the new system, inside of that of the old one. Throws `LAYOUT_INVALID`. */
-export function withNewSystem(table: GptTable, { parts }: Pick<TakeoverJournal, 'parts'>): GptTable {
-  const biosBoot = biosBootOf(table)
-  const named = biosBoot === undefined ? table : renamed(table, biosBoot.number, 'bios-boot')
-  return addEntries(named, parts.map(entryOf))
+export function withNewSystem(table: GptTable, inTable: InTable): GptTable {
+  const { role, entry } = loaderPartition(table, inTable)
+  const named = entry === undefined ? table : renamed(table, entry.number, role)
+  return addEntries(named, inTable.parts.map(entryOf))
 }
 
 function entryOf({ name, number, uuid, offset, bytes }: CarvedPart): GptEntry {

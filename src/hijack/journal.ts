@@ -4,10 +4,22 @@ import { parseJson } from '../core/json.ts'
 import type { Host } from '../host/host.ts'
 import { ROLES } from '../model/layout.ts'
 import { HOLDS } from './auto.ts'
+import type { EfiFacts } from './efi-facts.ts'
 
 const Whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const Guid = v.pipe(v.string(), v.regex(/^[0-9a-f-]{36}$/))
 const Piece = v.object({ offset: Whole, content: v.string() })
+
+/** On a machine with UEFI. */
+const Efi = v.object({
+  /** PARTUUID of the EFI system partition. */
+  uuid: Guid,
+  /** Where the old system has it mounted. */
+  at: v.string(),
+  /** `BootNext` as commit found it; null where there was none. */
+  nextBefore: v.nullable(Whole),
+})
+export type EfiJournal = v.InferOutput<typeof Efi>
 
 /**
  * What was decided for this takeover, and what is needed to undo it; in the old system. How far it has come is read from
@@ -43,9 +55,17 @@ const Journal = v.object({
   isStaged: v.boolean(),
   /** What commit writes over, in base64; null before it. */
   before: v.nullable(v.array(Piece)),
+  /** Null on a machine with BIOS. */
+  efi: v.nullable(Efi),
 })
 export type TakeoverJournal = v.InferOutput<typeof Journal>
 export type CarvedPart = TakeoverJournal['parts'][number]
+
+/** Null on a machine with BIOS. */
+export function efiJournal(efi: EfiFacts | undefined): EfiJournal | null {
+  if (efi?.esp === undefined) return null
+  return { uuid: efi.esp.uuid, at: efi.esp.at, nextBefore: null }
+}
 
 /** All that is ours in the old system. */
 export const FOLDER = '/pine-update'

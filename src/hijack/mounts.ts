@@ -7,13 +7,18 @@ export interface Mount {
   fs: string
   /** Such as `/dev/vda1`; whatever the kernel says for what is on no device. */
   source: string
+  /** Here, or wherever its file system is mounted. */
+  isReadOnly: boolean
 }
+
+const LINE = /^\d+ \d+ \S+ (\S+) (\S+) (\S+) .*?- (\S+) (\S+) (\S*)/
 
 export function parseMounts(mountinfo: string): Mount[] {
   return mountinfo.split('\n').flatMap((line) => {
-    const [, root, at, fs, source] = /^\d+ \d+ \S+ (\S+) (\S+) .*? - (\S+) (\S+) /.exec(line) ?? []
+    const [, root, at, here, fs, source, all] = LINE.exec(line) ?? []
     if (root === undefined || at === undefined || fs === undefined || source === undefined) return []
-    return [{ at: unescaped(at), root: unescaped(root), fs, source: unescaped(source) }]
+    const isReadOnly = [here, all].some((options) => options?.split(',').includes('ro'))
+    return [{ at: unescaped(at), root: unescaped(root), fs, source: unescaped(source), isReadOnly }]
   })
 }
 

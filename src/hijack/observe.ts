@@ -1,15 +1,17 @@
 import { findBackend } from '../boot/backend.ts'
 import type { LogEvent } from '../boot/event-log.ts'
+import { readBootVariables } from '../boot/firmware-variables.ts'
 import { readLog, readMeta } from '../boot/grub-state.ts'
 import { PineError } from '../core/error.ts'
 import type { Region } from '../core/region.ts'
 import type { Host } from '../host/host.ts'
+import { isChosen, ourNumbers } from '../model/boot-variables.ts'
 import { parseRecords } from '../model/records.ts'
 import { GRUB } from './box-facts.ts'
 import { openOnDisk } from './content.ts'
 import { readBootSector } from './disk-table.ts'
 import { ENTRY_ID, variableIn } from './grub-once.ts'
-import { readJournal, type TakeoverJournal } from './journal.ts'
+import { type EfiJournal, readJournal, type TakeoverJournal } from './journal.ts'
 import { ASKED } from './rehearse.ts'
 import type { TakeoverFacts } from './takeover-state.ts'
 
@@ -22,7 +24,9 @@ export async function observeTakeover(host: Host): Promise<TakeoverFacts | undef
     journal,
     isArmed: next === ENTRY_ID,
     ...(await readBootstate(host, journal)),
-    isFlipped: await isFlipped(host, journal),
+    ...(journal.efi === null
+      ? { isFlipped: await isFlipped(host, journal), wasGivenOneStart: false }
+      : await chosenByFirmware(host, journal, journal.efi)),
   }
 }
 
@@ -53,6 +57,18 @@ async function lastBootOn(region: Region): Promise<LogEvent | undefined> {
 }
 
 const DAMAGED: readonly string[] = ['BOOT_STATE_INVALID', 'NOT_A_PINE_DISK']
+
+/** Before commit an option of ours is one that somebody else's takeover of this machine has left. */
+async function chosenByFirmware(
+  host: Host,
+  { before }: TakeoverJournal,
+  { uuid }: EfiJournal,
+): Promise<Pick<TakeoverFacts, 'isFlipped' | 'wasGivenOneStart'>> {
+  if (before === null) return { isFlipped: false, wasGivenOneStart: false }
+  const variables = await readBootVariables(host)
+  const isFlipped = isChosen(variables, uuid)
+  return { isFlipped, wasGivenOneStart: !isFlipped && ourNumbers(variables, uuid).length > 0 }
+}
 
 /** The boot sector is none of those that the old system had when commit noted them. */
 async function isFlipped(host: Host, { before, disk }: TakeoverJournal): Promise<boolean> {

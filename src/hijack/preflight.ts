@@ -2,6 +2,7 @@ import { formatBytes } from '../core/format.ts'
 import { type BoxFacts, GRUB, type Place } from './box-facts.ts'
 import type { Identity } from './identity.ts'
 import type { ImageFacts } from './image-facts.ts'
+import { efiProblems } from './preflight-efi.ts'
 import { type Problem, stop } from './problem.ts'
 
 /** File systems that keep what is allocated where it is, and that GRUB can write one sector of. */
@@ -18,12 +19,12 @@ type Rule = (facts: BoxFacts) => Problem | undefined
 export function boxProblems(facts: BoxFacts): Problem[] {
   // Of a container nothing below can be said.
   const rules = facts.container === '' ? RULES : [notInContainer]
-  return rules.flatMap((rule) => rule(facts) ?? [])
+  const found = rules.flatMap((rule) => rule(facts) ?? [])
+  return facts.container === '' ? [...found, ...efiProblems(facts)] : found
 }
 
 const RULES: readonly Rule[] = [
   notOurs,
-  biosOnly,
   rootIsPartition,
   rootCanBeCarved,
   tableIsGpt,
@@ -44,15 +45,6 @@ function notInContainer({ container }: BoxFacts): Problem {
 function notOurs({ isOurs }: BoxFacts): Problem | undefined {
   if (!isOurs) return undefined
   return stop('this machine runs pine-update already', 'update it with "pine-update apply"')
-}
-
-function biosOnly({ firmware, secureBoot }: BoxFacts): Problem | undefined {
-  if (firmware === 'bios') return undefined
-  const secure = secureBoot ? ' with Secure Boot' : ''
-  return stop(
-    `it was started by UEFI${secure}; only machines with BIOS can be taken over yet`,
-    'use "install" on an idle disk',
-  )
 }
 
 function rootIsPartition({ root }: BoxFacts): Problem | undefined {
@@ -78,8 +70,9 @@ function tableIsGpt({ disk }: BoxFacts): Problem | undefined {
   return stop(`${disk.path} has ${found}, expected gpt and 512`, 'use "install" on an idle disk')
 }
 
-function loaderIsGrub({ grub, disk }: BoxFacts): Problem | undefined {
-  if (grub.inBootSector || disk === undefined) return undefined
+/** UEFI reads no boot sector. */
+function loaderIsGrub({ grub, disk, efi }: BoxFacts): Problem | undefined {
+  if (grub.inBootSector || disk === undefined || efi !== undefined) return undefined
   return stop(
     `the boot sector of ${disk.path} is not GRUB's: what starts this machine is unknown`,
     `"grub-install ${disk.path}" makes it so, if GRUB is what should start it`,
@@ -91,7 +84,7 @@ function loaderCanBeAsked({ grub }: BoxFacts): Problem | undefined {
     return stop(`${GRUB}/grub.cfg does not read custom.cfg`, 'make it anew with "update-grub"')
   if (grub.missing.length === 0) return undefined
   return stop(
-    `${GRUB}/i386-pc has no ${grub.missing.join(', ')}`,
+    `${GRUB}/${grub.platform} has no ${grub.missing.join(', ')}`,
     'copy GRUB\u2019s modules there with "grub-install"',
   )
 }
@@ -126,6 +119,9 @@ function clockIsSane({ now }: BoxFacts): Problem | undefined {
   }
 }
 
+/** To tell the firmware what to start, and to write to the EFI system partition: see `secureLoader`. */
+const FOR_UEFI = ['efivarfs', 'vfat', 'nls_cp437', 'nls_ascii']
+
 /** What is against this image on this machine. */
 export function imageProblems(
   facts: BoxFacts,
@@ -136,6 +132,7 @@ export function imageProblems(
   const drivers = [
     ...missing(facts.diskModules).map((name) => `${name}, which its disk needs`),
     ...missing(facts.networkModules).map((name) => `${name}, which its network needs`),
+    ...missing(facts.efi === undefined ? [] : FOR_UEFI).map((name) => `${name}, which its firmware needs`),
   ]
   const problems: Problem[] = []
   if (drivers.length > 0)

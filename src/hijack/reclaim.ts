@@ -4,7 +4,9 @@ import type { Facts } from '../model/facts.ts'
 import type { GptTable } from '../model/gpt.ts'
 import { resized, withoutEntry } from '../model/gpt-edit.ts'
 import type { Layout, Partition } from '../model/layout.ts'
+import type { PineDisk } from '../run/disk.ts'
 import { readDiskTable, SECTOR_BYTES } from './disk-table.ts'
+import { secureLoader } from './fallback-loader.ts'
 import { applyFlip } from './pieces.ts'
 import { tableChange } from './table-change.ts'
 
@@ -40,12 +42,20 @@ export function planReclaim({ layout, boot, booted, takeover }: Facts): ReclaimP
 
 /**
  * The point of no return: the old system's entry goes, and the state partition grows over what is behind it. One sector
- * decides; a crash after it leaves a state partition larger than its file system, and the same command grows that.
+ * decides; a crash after it leaves a state partition larger than its file system, and the same command grows that. With UEFI
+ * the loader is made safe before.
  */
-export async function reclaim(host: Host, path: string, plan: ReclaimPlan): Promise<void> {
+export async function reclaim(
+  host: Host,
+  { path, layout }: Pick<PineDisk, 'path' | 'layout'>,
+  plan: ReclaimPlan,
+): Promise<void> {
   for (const tool of ['partx', 'udevadm']) await host.exec(tool, ['--version'])
   const { old } = plan
-  if (old !== null) await dropOld(host, path, { ...plan, old })
+  if (old !== null) {
+    await secureLoader(host, layout)
+    await dropOld(host, path, { ...plan, old })
+  }
   await tellKernel(host, path, plan)
 }
 

@@ -9,7 +9,7 @@ import { type BoxFacts, readBoxFacts } from './box-facts.ts'
 import { checkCommit } from './commit.ts'
 import { type Identity, readIdentity } from './identity.ts'
 import { readImageFacts } from './image-facts.ts'
-import type { TakeoverJournal } from './journal.ts'
+import { efiJournal, type TakeoverJournal } from './journal.ts'
 import { type Network, parseNetwork } from './network.ts'
 import { type OldSystem, readOldSystem } from './old-system.ts'
 import { boxProblems, imageProblems } from './preflight.ts'
@@ -74,10 +74,11 @@ export async function review(host: Host, request: TakeoverRequest): Promise<Revi
 }
 
 /** Where there is a disk that it could be done to. */
-async function commitProblems(host: Host, { disk, grub }: BoxFacts): Promise<Problem[]> {
-  if (disk?.table !== 'gpt' || !grub.inBootSector) return []
+async function commitProblems(host: Host, { disk, grub, efi }: BoxFacts): Promise<Problem[]> {
+  const hasLoader = efi === undefined ? grub.inBootSector : efi.esp !== undefined
+  if (disk?.table !== 'gpt' || !hasLoader) return []
   try {
-    await checkCommit(host, disk.path)
+    await checkCommit(host, disk.path, efiJournal(efi))
     return []
   } catch (error) {
     if (!(error instanceof PineError)) throw error

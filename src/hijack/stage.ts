@@ -7,7 +7,14 @@ import { freeNumbers } from '../model/gpt-edit.ts'
 import { carve, releaseCarved } from './carve.ts'
 import { writeBootstate, writeSlot, writeState, writeSwap } from './content.ts'
 import { readDiskTable } from './disk-table.ts'
-import { FOLDER, readJournal, removeJournal, type TakeoverJournal, writeJournal } from './journal.ts'
+import {
+  efiJournal,
+  FOLDER,
+  readJournal,
+  removeJournal,
+  type TakeoverJournal,
+  writeJournal,
+} from './journal.ts'
 import { verifyStaged } from './rehearse.ts'
 import { type Review, requireNoStop, type TakeoverRequest } from './review.ts'
 
@@ -83,7 +90,7 @@ async function clearAway(host: Host, carving: Carving): Promise<void> {
 
 /** Nothing is carved yet. */
 function journalOf({ facts, image }: Review, request: TakeoverRequest, now: Date): TakeoverJournal {
-  const { disk, root } = facts
+  const { disk, root, efi } = facts
   const { partition } = root
   if (disk === undefined || partition === undefined) throw new Error('a takeover without a disk was let pass')
   const { number, offset, bytes } = partition
@@ -100,6 +107,7 @@ function journalOf({ facts, image }: Review, request: TakeoverRequest, now: Date
     auto: request.auto,
     isStaged: false,
     before: null,
+    efi: efiJournal(efi),
   }
 }
 

@@ -1,5 +1,5 @@
 import type { LogEvent } from '../boot/event-log.ts'
-import type { BootState } from '../model/boot-state.ts'
+import { type BootState, DEFAULT_TRIES, type SlotBootState } from '../model/boot-state.ts'
 import type { Records } from '../model/records.ts'
 import type { TakeoverJournal } from './journal.ts'
 
@@ -13,16 +13,28 @@ export interface TakeoverFacts {
   records: Records | undefined
   /** What the new system noted of its last start; undefined where it has not since it was last asked for. */
   lastBoot: LogEvent | undefined
-  /** Our loader is in the boot sector. */
+  /** Our loader is what starts: it is in the boot sector, or the firmware was told of it. */
   isFlipped: boolean
+  /** The firmware knows our loader, and starts another one: the one start of a commit was made, or not ordered yet. */
+  wasGivenOneStart: boolean
 }
 
 /** How far a takeover has come, seen from the old system. */
-export type TakeoverStage = 'begun' | 'staged' | 'armed' | 'rehearsed' | 'failed' | 'silent' | 'committed'
+export type TakeoverStage =
+  | 'begun'
+  | 'staged'
+  | 'armed'
+  | 'rehearsed'
+  | 'failed'
+  | 'silent'
+  | 'committed'
+  | 'returned'
 
 /** Never from what was attempted: from what is on the disk. */
-export function stageOf({ journal, isArmed, boot, records, isFlipped }: TakeoverFacts): TakeoverStage {
-  if (isFlipped) return 'committed'
+export function stageOf(facts: TakeoverFacts): TakeoverStage {
+  const { journal, isArmed, boot, records } = facts
+  if (facts.isFlipped) return 'committed'
+  if (facts.wasGivenOneStart) return 'returned'
   if (!journal.isStaged || boot === undefined || records === undefined) return 'begun'
   if (isArmed) return 'armed'
   // Commit notes what it writes over only after a good rehearsal; it was cut off then.
@@ -37,13 +49,23 @@ const FIRST_SEQUENCE = 1
 /** Why the old system runs although the new one was started; undefined where nothing is known to have gone wrong. */
 export function failureOf(facts: TakeoverFacts): string | undefined {
   const { records, boot, isFlipped } = facts
+  const slot = boot?.slots.a
   const reason = records?.rejected.at(-1)?.reason
   if (reason !== undefined) return reason
-  if (stageOf(facts) === 'silent') return silenceOf(facts)
-  const isOnTrial = isFlipped && boot?.slots.a.confirmed === false
-  if (!isOnTrial || boot.last !== 'r') return undefined
-  if (boot.slots.a.left === 0) return 'it did not come up: all its tries were spent'
+  const stage = stageOf(facts)
+  if (stage === 'silent') return silenceOf(facts)
+  if (stage === 'returned') return returnOf(slot)
+  const isOnTrial = isFlipped && slot?.confirmed === false
+  if (!isOnTrial || boot?.last !== 'r') return undefined
+  if (slot.left === 0) return 'it did not come up: all its tries were spent'
   return 'its kernel or initrd could not be loaded, or "hijack abort" there asked for this system'
+}
+
+/** Our loader notes a try before it starts it. */
+function returnOf(slot: SlotBootState | undefined): string {
+  return slot?.left === DEFAULT_TRIES
+    ? 'the firmware was not asked, or what it started did not come as far as the new system'
+    : 'it was started once, and gave no verdict'
 }
 
 function silenceOf({ lastBoot }: TakeoverFacts): string {

@@ -64,6 +64,10 @@ export interface Host {
   freeBytes(path: string): Promise<number>
   /** Does nothing where there is no such file. */
   removeFile(path: string): Promise<void>
+  /** Writes a variable of the firmware, a file of efivarfs: attributes and value. Throws `IO_FAILED`. */
+  writeVariable(path: string, content: Uint8Array): Promise<void>
+  /** Does nothing where there is no such variable. */
+  removeVariable(path: string): Promise<void>
   /** Opens a new file to be written in order; one that is there is emptied. */
   createFile(path: string): Promise<OutputFile>
   rename(from: string, to: string): Promise<void>

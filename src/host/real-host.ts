@@ -11,6 +11,7 @@ import {
   rename,
   replaceFile,
 } from './files.ts'
+import { removeVariable, writeVariable } from './firmware-variables.ts'
 import type { Clock, Host } from './host.ts'
 import { httpSource } from './http-source.ts'
 import { connect, httpStatus } from './net.ts'
@@ -38,6 +39,8 @@ export function realHost(clock = CLOCK): Host {
     listFolder,
     kindOf,
     removeFile,
+    writeVariable,
+    removeVariable,
     createSparse,
     createFile,
     rename,

@@ -22,7 +22,13 @@ export interface Facts {
 }
 
 /** `unattended`: healthy is enough; else somebody must reach the new system, and say so. */
-export type Takeover = { stage: 'rehearsal'; unattended: boolean } | { stage: 'committed' }
+export type Takeover = { stage: 'rehearsal'; unattended: boolean } | Committed
+
+interface Committed {
+  stage: 'committed'
+  /** Our loader starts where nobody asks for another one; with UEFI only once it is known that it does start. */
+  isFirst: boolean
+}
 
 /** The slot that runs, or on a disk that has not booted yet the one that would. */
 export function runningSlot(facts: Facts): SlotName {

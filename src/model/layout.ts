@@ -34,9 +34,9 @@ export interface Layout {
 
 export const BOOTSTATE_BYTES = 1024 * 1024
 /** FAT32, which UEFI wants on a fixed disk, begins with 65,525 clusters. */
-const SMALLEST_ESP_BYTES = 33 * 1024 * 1024
+export const SMALLEST_ESP_BYTES = 33 * 1024 * 1024
 /** UEFI 2.10 §5.3.3: firmware looks for it by this type, not by its name. */
-const ESP_TYPE = 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B'
+export const ESP_TYPE = 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B'
 
 export function slotPartition(layout: Layout, slot: SlotName): Partition {
   return layout.partitions[`rootfs-${slot}`]

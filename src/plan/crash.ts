@@ -82,6 +82,8 @@ function perform(world: World, step: Step): World {
     case 'record-rejection':
     case 'set-floors':
     case 'record-trust':
+    // It decides which loader starts; here it is ours.
+    case 'prefer-loader':
     case 'stop-watchdog':
     case 'reboot':
       return world

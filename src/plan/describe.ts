@@ -40,6 +40,8 @@ export function describeStep(step: Step): string {
       return step.keys === null
         ? 'note the time at which the bundle was signed'
         : `trust the keys of list ${step.keys.version} from now on`
+    case 'prefer-loader':
+      return 'have the firmware start this system first from now on'
     case 'stop-watchdog':
       return 'stop the watchdog of this boot'
     case 'reboot':

@@ -23,6 +23,8 @@ export type Step =
   | { kind: 'set-floors'; epoch: number; version: string }
   /** What signatures taught this host: newer keys, and that it cannot be earlier than `time` (seconds since 1970). */
   | { kind: 'record-trust'; keys: StoredKeys | null; time: number }
+  /** The firmware starts our loader before that of the old system from now on. UEFI */
+  | { kind: 'prefer-loader' }
   /** Stops the timer that would restart a machine that gives no verdict. */
   | { kind: 'stop-watchdog' }
   | { kind: 'reboot' }

@@ -19,7 +19,11 @@ export function planConfirm(facts: Facts): Plan {
     })
   }
   const version = facts.records.slots[slot]?.version ?? 'the running release'
-  const steps: Step[] = [{ kind: 'confirm-slot', slot }]
+  const steps: Step[] = []
+  // First: without it the next start is that of the old system, and nothing would be permanent. A crash between the two
+  // leaves a slot on trial, with what it has left of its tries.
+  if (isToBePreferred(facts)) steps.push({ kind: 'prefer-loader' })
+  steps.push({ kind: 'confirm-slot', slot })
   // A crash before the last of these: the trial is still noted, and the next boot confirms once more.
   steps.push(...newFloors(facts, slot))
   if (isTrialOf(facts, slot) || isOver(facts)) steps.push({ kind: 'record-trial', trial: null })
@@ -30,6 +34,11 @@ export function planConfirm(facts: Facts): Plan {
   }
   if (facts.live) steps.push({ kind: 'stop-watchdog' })
   return { intent: 'confirm', outcome: `${version} in slot ${slot} is permanent.`, steps }
+}
+
+/** It has started, and with it our loader: what nobody knew when it was given a single start. */
+function isToBePreferred({ live, takeover }: Facts): boolean {
+  return live && takeover?.stage === 'committed' && !takeover.isFirst
 }
 
 /** An update that was let in sets the floors, also where the operator allowed a downgrade; a rollback does not. */

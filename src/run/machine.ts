@@ -1,4 +1,5 @@
 import { type BootBackend, findBackend } from '../boot/backend.ts'
+import { isLoaderFirst } from '../boot/firmware-choice.ts'
 import { readMeta } from '../boot/grub-state.ts'
 import { PineError } from '../core/error.ts'
 import type { OpenRegion } from '../core/region.ts'
@@ -54,13 +55,21 @@ export async function observe(machine: Machine): Promise<Facts> {
   const records = await readRecords(machine)
   const seen = seenByLoader(disk, boot)
   const { path, live, layout } = disk
-  return { disk: path, live, layout, boot, records, ...seen, takeover: takeoverOf(disk) }
+  return { disk: path, live, layout, boot, records, ...seen, takeover: await takeoverOf(machine) }
 }
 
-/** Of the old system, which is still there; null where there is none. */
-export function takeoverOf({ isRehearsal, layout, cmdline }: PineDisk): Takeover | null {
+/** The system that was taken over is still there. */
+export function hasOldSystem({ isRehearsal, layout }: PineDisk): boolean {
+  return isRehearsal || layout.old !== undefined
+}
+
+/** Of the old system; null where there is none. */
+export async function takeoverOf({ host, disk }: Machine): Promise<Takeover | null> {
+  const { isRehearsal, layout, cmdline, live } = disk
+  if (!hasOldSystem(disk)) return null
   if (isRehearsal) return { stage: 'rehearsal', unattended: cmdline.get('pine.unattended') === '1' }
-  return layout.old === undefined ? null : { stage: 'committed' }
+  // Of a disk that does not run no firmware says anything.
+  return { stage: 'committed', isFirst: !live || (await isLoaderFirst(host, layout)) }
 }
 
 export async function readRecords({ disk, bootstate }: Machine): Promise<Records> {

@@ -1,3 +1,4 @@
+import { preferLoader } from '../boot/firmware-choice.ts'
 import { writeMeta } from '../boot/grub-state.ts'
 import type { OnProgress } from '../core/progress.ts'
 import type { Region } from '../core/region.ts'
@@ -71,6 +72,7 @@ const RUNNERS: { [K in StepKind]: Runner<K> } = {
         },
       ),
     ),
+  'prefer-loader': (_step, { machine }) => preferLoader(machine.host, machine.disk.layout),
   'stop-watchdog': async (_step, { machine }) => void (await machine.host.stopWatchdog()),
   reboot: async (_step, { machine }) => {
     if (machine.disk.live) await machine.host.exec('systemctl', ['reboot', '--no-block'])

@@ -26,15 +26,20 @@ describe('status during a takeover', () => {
   )
 
   test('after the commit: the new one is next, and the old one is still there', () => {
-    const { report, text } = look({ stage: 'committed' })
+    const { report, text } = look({ stage: 'committed', isFirst: true })
     expect(report).toMatchObject({ takeover: 'committed', nextBoot: 'a' })
     expect(text).toContain('takeover    the old system is there')
+  })
+
+  test('after the commit, with UEFI that was told of our loader for one start only: the old one is next', () => {
+    const { report } = look({ stage: 'committed', isFirst: false })
+    expect(report).toMatchObject({ takeover: 'committed', nextBoot: 'r' })
   })
 
   test('after the commit, its tries spent: the old one is next', () => {
     const slots = { ...ONLY_A.slots, a: { ...ONLY_A.slots.a, confirmed: false, left: 0 } }
     const boot = { ...ONLY_A, slots }
-    expect(look({ stage: 'committed' }, boot).report.nextBoot).toBe('r')
+    expect(look({ stage: 'committed', isFirst: true }, boot).report.nextBoot).toBe('r')
     // Where there is no old system nobody may say that it starts.
     expect(look(null, boot).report.nextBoot).not.toBe('r')
   })

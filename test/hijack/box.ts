@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type CoreImage, embedCore, makeCoreImage } from '../../src/boot/grub-core.ts'
 import { newBootSector } from '../../src/hijack/boot-sector.ts'
+import type { EfiFacts } from '../../src/hijack/efi-facts.ts'
 import type { Carving } from '../../src/host/extents.ts'
 import type { Host } from '../../src/host/host.ts'
 import { realHost } from '../../src/host/real-host.ts'
@@ -22,6 +23,8 @@ export interface Box {
   carving: Carving
   /** Its loader, and ours; they differ. */
   loaders: Loaders
+  /** Of one that was started by UEFI. */
+  efi?: EfiFacts
   close(): void
 }
 

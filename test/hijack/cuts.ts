@@ -59,6 +59,8 @@ function watched({ disk, host, carving }: Machine, seen: Seen): Machine {
         after(`${command} ${args.join(' ')}`, host.exec(command, args, options)),
       replaceFile: (path, content, mode) => after(`new ${path}`, host.replaceFile(path, content, mode)),
       removeFile: (path) => after(`no ${path}`, host.removeFile(path)),
+      writeVariable: (path, content) => after(`variable ${path}`, host.writeVariable(path, content)),
+      removeVariable: (path) => after(`no variable ${path}`, host.removeVariable(path)),
     },
     carving: {
       ...carving,

@@ -4,7 +4,7 @@ import { stop } from '../../src/hijack/problem.ts'
 import type { Review } from '../../src/hijack/review.ts'
 import { emptyRecords } from '../../src/model/records.ts'
 import { MIB } from './gpt-disk.ts'
-import { FIRST_BOOT, GOOD_BOX, journalWith } from './takeover-facts.ts'
+import { FIRST_BOOT, GOOD_BOX, GOOD_UEFI_BOX, journalWith } from './takeover-facts.ts'
 import { WANTED } from './takeover-steps.ts'
 
 const REVIEW: Review = {
@@ -29,6 +29,15 @@ describe('the plan of a takeover', () => {
     expect(text).toContain('until "commit" nothing changes but files of the old system')
   })
 
+  test('with UEFI names the partition, and what commit puts there', () => {
+    const uefi = describeReview({ ...REVIEW, facts: GOOD_UEFI_BOX }).join('\n')
+    expect(uefi).toContain('machine     UEFI, ')
+    expect(uefi).toContain(
+      'EFI/debian/grubx64.efi on /dev/vda1 stays; commit adds EFI/pine-update/grubx64.efi',
+    )
+    expect(text).not.toContain('loader ')
+  })
+
   test('names no next step where something is against it', () => {
     const refused = describeReview({ ...REVIEW, problems: [stop('it is LVM', 'move it')] }).join('\n')
     expect(refused).toContain('STOP: it is LVM\n  move it')
@@ -43,6 +52,7 @@ describe('the status of a takeover', () => {
     records: emptyRecords('test'),
     lastBoot: undefined,
     isFlipped: false,
+    wasGivenOneStart: false,
   }
 
   test('draws where on the disk the new system is', () => {

@@ -15,8 +15,26 @@ const deviceOf = (path: string): string | undefined => mountOf(mounts, path)?.so
 
 test('a mount has its place, its kind and its device, however many fields stand between', () => {
   expect(mounts).toHaveLength(7)
-  expect(mounts[2]).toEqual({ at: '/boot', root: '/', fs: 'ext4', source: '/dev/vda1' })
-  expect(mounts[3]).toEqual({ at: '/home', root: '/@home', fs: 'btrfs', source: '/dev/vda3' })
+  expect(mounts[2]).toEqual({ at: '/boot', root: '/', fs: 'ext4', source: '/dev/vda1', isReadOnly: false })
+  expect(mounts[3]).toEqual({
+    at: '/home',
+    root: '/@home',
+    fs: 'btrfs',
+    source: '/dev/vda3',
+    isReadOnly: false,
+  })
+})
+
+test('one is read-only by itself, or as all of its file system', () => {
+  const parsed = parseMounts(`1 2 0:1 / /a ro,nosuid - efivarfs efivarfs rw
+2 2 0:1 / /b rw,noro shared:1 - ext4 /dev/vda1 ro,errors=remount-ro
+3 2 0:1 / /c rw,errors=remount-ro - ext4 /dev/vda1 rw
+`)
+  expect(parsed.map(({ at, isReadOnly }) => [at, isReadOnly])).toEqual([
+    ['/a', true],
+    ['/b', true],
+    ['/c', false],
+  ])
 })
 
 test('what would end a field is octal', () => {

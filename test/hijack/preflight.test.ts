@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import type { BoxFacts } from '../../src/hijack/box-facts.ts'
 import { moduleName } from '../../src/hijack/drivers.ts'
+import type { EfiFacts } from '../../src/hijack/efi-facts.ts'
 import type { ImageFacts } from '../../src/hijack/image-facts.ts'
 import { boxProblems, imageProblems } from '../../src/hijack/preflight.ts'
 import { MIB } from './gpt-disk.ts'
-import { GOOD_BOX, GOOD_IMAGE, ROOT } from './takeover-facts.ts'
+import { GOOD_BOX, GOOD_IMAGE, GOOD_UEFI_BOX, ROOT } from './takeover-facts.ts'
 
 const [PARTITION, DISK] = ROOT.stack
 if (PARTITION === undefined || DISK === undefined) throw new Error('the root is on nothing')
@@ -31,10 +32,12 @@ test('nothing is against a takeover of a small Debian server', () => {
   expect(imageProblems(GOOD_BOX, GOOD_IMAGE, { needsSudo: false })).toEqual([])
 })
 
+test('and of one that UEFI starts, whose boot sector nobody reads', () => {
+  expect(boxProblems(GOOD_UEFI_BOX)).toEqual([])
+})
+
 const REFUSED: [string, Partial<BoxFacts>, string][] = [
   ['ours already', { isOurs: true }, 'runs pine-update already'],
-  ['UEFI', { firmware: 'uefi' }, 'it was started by UEFI; only machines with BIOS'],
-  ['UEFI that checks signatures', { firmware: 'uefi', secureBoot: true }, 'by UEFI with Secure Boot;'],
   [
     'a root on LVM',
     { root: LVM },
@@ -70,22 +73,58 @@ const REFUSED: [string, Partial<BoxFacts>, string][] = [
   ['too little memory', { memoryBytes: 96 * MIB }, 'it has 96.0 MiB of memory, 110 MiB are needed'],
 ]
 
+const { efi } = GOOD_UEFI_BOX
+const uefi = (change: Partial<EfiFacts>): Partial<BoxFacts> => ({
+  ...GOOD_UEFI_BOX,
+  efi: { ...efi, ...change },
+})
+const { esp } = efi
+if (esp === undefined) throw new Error('the good box has no EFI system partition')
+
+const REFUSED_ON_UEFI: [string, Partial<BoxFacts>, string][] = [
+  ['one that checks signatures', uefi({ secureBoot: true }), 'Secure Boot is on: our loader is not signed'],
+  ['with 32 bits', uefi({ wordBits: 32 }), 'UEFI with 32 bits on x86_64, expected 64 bits'],
+  ['of another CPU', { ...GOOD_UEFI_BOX, machine: 'aarch64' }, 'UEFI with 64 bits on aarch64'],
+  ['whose variables cannot be written', uefi({ canWriteVariables: false }), 'variables of the firmware'],
+  [
+    'with its partition not mounted',
+    uefi({ esp: undefined }),
+    'no EFI system partition of /dev/vda is mounted',
+  ],
+  [
+    'with a small partition',
+    uefi({ esp: { ...esp, bytes: 16 * MIB } }),
+    '/dev/vda1 has 16.0 MiB, expected 33.0',
+  ],
+  [
+    'with a full partition',
+    uefi({ esp: { ...esp, freeBytes: MIB } }),
+    '/boot/efi has 1.0 MiB free, 8.0 MiB are',
+  ],
+  ['with another loader', uefi({ isGrub: false }), 'EFI/debian/grubx64.efi, is not a GRUB on /dev/vda1'],
+  [
+    'with a GRUB that has no modules',
+    { ...GOOD_UEFI_BOX, grub: { ...GOOD_UEFI_BOX.grub, missing: ['squash4'] } },
+    '/boot/grub/x86_64-efi has no squash4',
+  ],
+]
+
 describe('refused, with the reason and what to do', () => {
-  test.each(REFUSED)('%s', (_, change, text) => {
+  test.each([...REFUSED, ...REFUSED_ON_UEFI])('%s', (_, change, text) => {
     expect(boxProblems({ ...GOOD_BOX, ...change })).toEqual([
       { severity: 'stop', text: expect.stringContaining(text), hint: expect.stringMatching(/\w{3}/) },
     ])
   })
 
   test('a container is told that it is one, and nothing else', () => {
-    const inside = { ...GOOD_BOX, container: 'lxc', firmware: 'uefi' as const, memoryBytes: 0, root: TMPFS }
+    const inside = { ...GOOD_BOX, container: 'lxc', memoryBytes: 0, root: TMPFS }
     expect(boxProblems(inside).map(({ text }) => text)).toEqual([
       'this is a container (lxc): it has no kernel, no boot loader and no disk of its own',
     ])
   })
 
   test('all that is wrong is told at once', () => {
-    const worst = { ...GOOD_BOX, firmware: 'uefi' as const, root: on('btrfs'), memoryBytes: 0 }
+    const worst = { ...GOOD_UEFI_BOX, boot: on('btrfs'), root: on('btrfs'), memoryBytes: 0 }
     expect(boxProblems(worst)).toHaveLength(3)
   })
 })
@@ -114,6 +153,17 @@ describe('of the image', () => {
   test('a file of the kernel is the module that the old one names', () => {
     expect(moduleName('kernel/drivers/block/virtio-blk.ko.xz')).toBe('virtio_blk')
     expect(moduleName('kernel/drivers/net/virtio_net.ko')).toBe('virtio_net')
+  })
+
+  test('with UEFI its kernel can write to the firmware and to FAT', () => {
+    const without = ({ modules }: ImageFacts, name: string) =>
+      new Set([...modules].filter((one) => one !== name))
+    for (const name of ['efivarfs', 'vfat', 'nls_cp437', 'nls_ascii']) {
+      const image = { ...GOOD_IMAGE, modules: without(GOOD_IMAGE, name) }
+      const [problem] = imageProblems(GOOD_UEFI_BOX, image, { needsSudo: false })
+      expect(problem?.text).toBe(`the kernel of the image has no ${name}, which its firmware needs`)
+      expect(imageProblems(GOOD_BOX, image, { needsSudo: false })).toEqual([])
+    }
   })
 
   test('another CPU, or none that is known', () => {

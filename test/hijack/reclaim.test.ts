@@ -24,7 +24,7 @@ function layoutWith(starts: Record<Role, number>): Layout {
 const IN_A_ROW = layoutWith({ 'rootfs-a': 100, 'rootfs-b': 200, bootstate: 300, swap: 310, state: 400 })
 
 function facts(change: Partial<Facts> = {}): Facts {
-  const takeover: Takeover = { stage: 'committed' }
+  const takeover: Takeover = { stage: 'committed', isFirst: true }
   const boot = confirm(FIRST_BOOT, 'a')
   return { ...factsOf({ a: '1.0', boot }), live: true, layout: IN_A_ROW, takeover, ...change }
 }

@@ -65,7 +65,7 @@ describe.skipIf(reason !== undefined)('commit', () => {
       expect(layout.partitions[name]).toEqual({ role: name, number, offset, bytes, uuid })
     expect(layout.partitions['bios-boot']?.number).toBe(1)
     const facts = await withMachine(box.host, { disk: DEVICE, writable: false }, observe)
-    expect(facts.takeover).toEqual({ stage: 'committed' })
+    expect(facts.takeover).toEqual({ stage: 'committed', isFirst: true })
   })
 
   test('puts our loader beside the old one, of which no sector changes', async () => {

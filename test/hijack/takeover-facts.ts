@@ -1,5 +1,6 @@
 import type { BlockDevice } from '../../src/hijack/block-devices.ts'
 import type { BoxFacts, Place } from '../../src/hijack/box-facts.ts'
+import type { EfiFacts } from '../../src/hijack/efi-facts.ts'
 import type { ImageFacts } from '../../src/hijack/image-facts.ts'
 import type { TakeoverJournal } from '../../src/hijack/journal.ts'
 import { initialBootState } from '../../src/model/boot-state.ts'
@@ -15,6 +16,7 @@ const DISK: BlockDevice = {
   fs: '',
   fsUuid: '',
   partUuid: '',
+  partType: '',
   table: 'gpt',
   tableId: '2c7a0001-0000-4000-8000-000000000000',
 }
@@ -31,7 +33,7 @@ const PARTITION: BlockDevice = {
 
 /** The whole disk is one partition, as Debian's installer has it. */
 export const ROOT: Place = {
-  mount: { at: '/', root: '/', fs: 'ext4', source: '/dev/vda2' },
+  mount: { at: '/', root: '/', fs: 'ext4', source: '/dev/vda2', isReadOnly: false },
   stack: [PARTITION, DISK],
   partition: {
     path: '/dev/vda2',
@@ -46,8 +48,7 @@ export const ROOT: Place = {
 /** A small Debian server that can be taken over. */
 export const GOOD_BOX: BoxFacts = {
   container: '',
-  firmware: 'bios',
-  secureBoot: false,
+  efi: undefined,
   machine: 'x86_64',
   memoryBytes: 512 * MIB,
   root: ROOT,
@@ -57,7 +58,7 @@ export const GOOD_BOX: BoxFacts = {
     { path: '/dev/vda1', fs: '', disk: '/dev/vda', number: 1, offset: MIB, bytes: MIB },
     { path: '/dev/vda2', fs: 'ext4', disk: '/dev/vda', number: 2, offset: 2 * MIB, bytes: PARTITION.bytes },
   ],
-  grub: { readsCustom: true, missing: [], inBootSector: true },
+  grub: { readsCustom: true, missing: [], platform: 'i386-pc', inBootSector: true },
   diskModules: ['virtio_blk', 'virtio_pci'],
   networkModules: ['virtio_net', 'virtio_pci'],
   freeBytes: 4 * 1024 * MIB,
@@ -65,10 +66,30 @@ export const GOOD_BOX: BoxFacts = {
   now: new Date('2026-05-01T00:00:00Z'),
 }
 
+/** The same, started by UEFI and Debian's GRUB. */
+export const GOOD_UEFI_BOX: BoxFacts & { efi: EfiFacts } = {
+  ...GOOD_BOX,
+  efi: {
+    secureBoot: false,
+    wordBits: 64,
+    canWriteVariables: true,
+    esp: {
+      path: '/dev/vda1',
+      uuid: '9a4e0001-0000-4000-8000-000000000000',
+      at: '/boot/efi',
+      bytes: 64 * MIB,
+      freeBytes: 50 * MIB,
+    },
+    loader: 'EFI/debian/grubx64.efi',
+    isGrub: true,
+  },
+  grub: { readsCustom: true, missing: [], platform: 'x86_64-efi', inBootSector: false },
+}
+
 export const GOOD_IMAGE: ImageFacts = {
   bytes: 50 * MIB,
   canRehearse: true,
-  modules: new Set(['virtio_blk', 'virtio_pci', 'virtio_net']),
+  modules: new Set(['virtio_blk', 'virtio_pci', 'virtio_net', 'efivarfs', 'vfat', 'nls_cp437', 'nls_ascii']),
   machine: 'x86_64',
   hasSudo: false,
 }
@@ -97,6 +118,7 @@ export function journalWith(change: Partial<TakeoverJournal> = {}): TakeoverJour
     auto: null,
     isStaged: true,
     before: null,
+    efi: null,
     ...change,
   }
 }

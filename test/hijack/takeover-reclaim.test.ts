@@ -48,8 +48,8 @@ function telling({ host, ...rest }: Machine, told: string[]): Machine {
 }
 
 async function reclaimOn({ host }: Machine): Promise<void> {
-  const plan = planReclaim(await onDisk(observe))
-  await reclaim(host, DEVICE, plan)
+  const facts = await onDisk(observe)
+  await reclaim(host, { path: DEVICE, layout: facts.layout }, planReclaim(facts))
 }
 
 const layoutNow = async () => parseLayout(await readTable(box.host, DEVICE), DEVICE)

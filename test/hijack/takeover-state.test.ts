@@ -16,6 +16,7 @@ const STAGED: TakeoverFacts = {
   records: RECORDS,
   lastBoot: undefined,
   isFlipped: false,
+  wasGivenOneStart: false,
 }
 /** The rehearsal resets the trial before it is asked for. */
 const TRIED = { ...STAGED, boot: arm(FIRST_BOOT, 'a', 3, true) }
@@ -36,6 +37,7 @@ const LIFE: [string, TakeoverFacts, ReturnType<typeof stageOf>][] = [
   ['commit noted what it writes over', { ...GOOD, journal: NOTED }, 'rehearsed'],
   ['commit was cut off behind the new trial', { ...TRIED, journal: NOTED }, 'rehearsed'],
   ['our loader is in the boot sector', { ...TRIED, journal: NOTED, isFlipped: true }, 'committed'],
+  ['the firmware had it started once', { ...TRIED, journal: NOTED, wasGivenOneStart: true }, 'returned'],
   ['it is, and the state cannot be read', { ...TRIED, boot: undefined, isFlipped: true }, 'committed'],
   ['it is, and the new system gave itself up', { ...BAD, journal: NOTED, isFlipped: true }, 'committed'],
 ]

@@ -18,7 +18,7 @@ import { run } from './box-files.ts'
 import { endsOf, MIB, parse } from './gpt-disk.ts'
 import { GOOD_BOX, ROOT } from './takeover-facts.ts'
 
-export type Machine = Pick<Box, 'disk' | 'host' | 'carving'>
+export type Machine = Pick<Box, 'disk' | 'host' | 'carving' | 'efi'>
 
 export const WANTED: Wanted[] = [
   { name: 'rootfs-a', bytes: 16 * MIB },
@@ -45,7 +45,7 @@ export function makeImage({ disk }: Box): string {
 }
 
 /** What `review` would say of the box; what it looks at is not on this disk. */
-export async function reviewOf({ host, disk }: Machine, image: string): Promise<Review> {
+export async function reviewOf({ host, disk, efi }: Machine, image: string): Promise<Review> {
   const region = await host.openRegion(image)
   const { bytes } = region
   const found = await digestRegion(region, { hashing: nativeHashing(), bytes }).finally(() => region.close())
@@ -53,7 +53,7 @@ export async function reviewOf({ host, disk }: Machine, image: string): Promise<
   if (partition === undefined) throw new Error('the root is no partition')
   const root = { ...ROOT, stack, partition: { ...partition, ...rootOf(disk) } }
   const table = { tableId: parse(endsOf(disk)).diskGuid, bytes: endsOf(disk).bytes }
-  const facts = { ...GOOD_BOX, root, boot: root, disk: { ...stack[1], ...table } } as Review['facts']
+  const facts = { ...GOOD_BOX, efi, root, boot: root, disk: { ...stack[1], ...table } } as Review['facts']
   return {
     facts,
     found: { old: OLD } as Review['found'],

@@ -25,7 +25,7 @@ function during(takeover: Takeover | null, boot = FIRST_TRIAL): Facts {
 }
 const attended = during({ stage: 'rehearsal', unattended: false })
 const unattended = during({ stage: 'rehearsal', unattended: true })
-const committed = during({ stage: 'committed' })
+const committed = during({ stage: 'committed', isFirst: true })
 
 describe('a rehearsal that is healthy', () => {
   test('waits for somebody who can log in, and its watchdog goes on', () => {
@@ -69,7 +69,7 @@ test('an update that fails while the old system is still there goes back to the 
   const boot: BootState = { ...arm(confirm(FIRST_TRIAL, 'a'), 'b'), last: 'b' }
   const facts = factsOf({ a: '1.0', b: '2.0', boot, booted: 'b', trial: 'b' })
   const plan = planReject(
-    { ...facts, takeover: { stage: 'committed' } },
+    { ...facts, takeover: { stage: 'committed', isFirst: true } },
     { reason: 'web: no answer', now, reboot: true },
   )
   expect(plan.outcome).toBe('2.0 is given up; slot a boots next.')
@@ -94,8 +94,20 @@ describe('after commit', () => {
     expect(plan.outcome).toBe('1.0 in slot a is permanent.')
   })
 
+  test('the firmware is asked to start this system first, before anything becomes permanent', () => {
+    const oneStart = during({ stage: 'committed', isFirst: false })
+    const expected = ['prefer-loader', 'confirm-slot', 'set-floors', 'record-trial', 'stop-watchdog']
+    expect(kinds(planVerdict(oneStart, good, now))).toEqual(expected)
+    // It is made good at each start: what a firmware forgets it is told again.
+    const later = during({ stage: 'committed', isFirst: false }, confirm(FIRST_TRIAL, 'a'))
+    expect(kinds(planConfirm(later))).toContain('prefer-loader')
+    expect(kinds(planVerdict(oneStart, bad, now))).not.toContain('prefer-loader')
+    // Of a disk that does not run no firmware says anything.
+    expect(kinds(planConfirm({ ...oneStart, live: false }))).not.toContain('prefer-loader')
+  })
+
   test('a release that was confirmed stays when it is ill: it can be reached and mended', () => {
-    const facts = { ...during({ stage: 'committed' }, confirm(FIRST_TRIAL, 'a')) }
+    const facts = { ...during({ stage: 'committed', isFirst: true }, confirm(FIRST_TRIAL, 'a')) }
     facts.records.trial = null
     expect(kinds(planVerdict(facts, bad, now))).toEqual(['stop-watchdog'])
   })

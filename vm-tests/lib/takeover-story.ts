@@ -1,7 +1,7 @@
 import { expect } from 'vitest'
 import { IS_OLD, IS_R1, imageOptions, MOUNT_CARGO, type TakeoverBox } from './takeover-box.ts'
 
-const IS_R2 = 'test -e /usr/share/pine-test/r2'
+export const IS_R2 = 'test -e /usr/share/pine-test/r2'
 
 /** What somebody who looks from outside would miss. */
 async function reachability(box: TakeoverBox): Promise<string> {
