@@ -47,6 +47,8 @@ export interface BoxFacts {
   boot: Place
   /** That the root is on; undefined unless it is on a plain partition. */
   disk: BlockDevice | undefined
+  /** What names partitions of that disk by PARTUUID: files, or the kernel command line. */
+  byPartuuid: string[]
   grub: GrubFacts
   /** Kernel modules without which the disk, or the network, is not there. */
   diskModules: string[]
@@ -73,6 +75,7 @@ export async function readBoxFacts(host: Host): Promise<BoxFacts> {
     machine: (await host.exec('uname', ['--machine'])).trim(),
     memoryBytes: await memoryOf(host),
     ...{ root, boot, disk },
+    byPartuuid: await namingByPartuuid(host, disk),
     grub: await readGrubFacts(host, disk),
     diskModules:
       disk === undefined ? [] : await modulesUnder(host, `/sys/class/block/${basename(disk.path)}`),
@@ -106,6 +109,24 @@ async function partitionOf(host: Host, device: BlockDevice, disk: BlockDevice): 
   const number = async (name: string) => Number(await text(host, `${sys}/${name}`))
   const [index, start] = [await number('partition'), await number('start')]
   return { path: device.path, disk: disk.path, number: index, offset: start * 512, bytes: device.bytes }
+}
+
+const NAMING: Readonly<Record<string, string>> = {
+  'the command line of the kernel': '/proc/cmdline',
+  '/etc/fstab': '/etc/fstab',
+  '/etc/crypttab': '/etc/crypttab',
+}
+
+/** PARTUUIDs of an MBR: its signature, and a number. Of a GPT no partition is called so. */
+async function namingByPartuuid(host: Host, disk: BlockDevice | undefined): Promise<string[]> {
+  if (disk === undefined || disk.tableId === '') return []
+  const found: string[] = []
+  for (const [name, path] of Object.entries(NAMING)) {
+    const lines = (await text(host, path)).toLowerCase().split('\n')
+    const inUse = lines.filter((line) => !line.trimStart().startsWith('#'))
+    if (inUse.some((line) => /partuuid/.test(line) && line.includes(`${disk.tableId}-`))) found.push(name)
+  }
+  return found
 }
 
 /** systemd(1), "container"; OpenVZ has /proc/vz, and its host /proc/bc as well. */

@@ -1,4 +1,5 @@
 import { formatBytes } from '../core/format.ts'
+import type { BoxFacts } from './box-facts.ts'
 import { type Drawn, drawDisk } from './draw.ts'
 import type { Network } from './network.ts'
 import type { Problem } from './problem.ts'
@@ -12,6 +13,7 @@ export function describeReview(review: Review): string[] {
   return [
     `machine     ${facts.firmware === 'bios' ? 'BIOS' : 'UEFI'}, ${formatBytes(facts.memoryBytes)} of memory, ${disk}`,
     `image       ${image.version}, ${image.fs}, ${formatBytes(image.bytes)}`,
+    ...describeTable(facts),
     ...describeNetwork(review.found?.network),
     ...describeKept(review),
     ...describeRoom(review),
@@ -24,6 +26,13 @@ const NEXT = [
   'until "commit" nothing changes but files of the old system; until "reclaim" it starts again when you want it to',
   'next: pine-update hijack stage, with the same options',
 ]
+
+function describeTable({ disk }: BoxFacts): string[] {
+  if (disk?.table !== 'dos') return []
+  return [
+    'table       MBR: "commit" makes it a GPT with the same numbers, "abort" makes it the MBR that it was',
+  ]
+}
 
 function describeNetwork(network: Network | undefined): string[] {
   if (network === undefined) return []

@@ -6,6 +6,8 @@ import { ROLES } from '../model/layout.ts'
 
 const Whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const Guid = v.pipe(v.string(), v.regex(/^[0-9a-f-]{36}$/))
+/** GUID of a GPT, or signature of an MBR. */
+const TableId = v.pipe(v.string(), v.regex(/^([0-9a-f-]{36}|[0-9a-f]{8})$/))
 const Piece = v.object({ offset: Whole, content: v.string() })
 
 /**
@@ -15,7 +17,7 @@ const Piece = v.object({ offset: Whole, content: v.string() })
 const Journal = v.object({
   format: v.literal(1),
   startedAt: v.string(),
-  disk: v.object({ path: v.string(), tableId: Guid, bytes: Whole }),
+  disk: v.object({ path: v.string(), tableId: TableId, bytes: Whole }),
   /** The partition of the old root. */
   root: v.object({ number: Whole, offset: Whole, bytes: Whole, fsUuid: v.string() }),
   /** The file that is carved into partitions. */
@@ -38,7 +40,7 @@ const Journal = v.object({
   append: v.string(),
   /** The image and all else was written and read back. */
   isStaged: v.boolean(),
-  /** What commit writes over, in base64; null before it. */
+  /** What commit writes over, in its order and in base64; null before it. A sector that it writes twice is there twice. */
   before: v.nullable(v.array(Piece)),
 })
 export type TakeoverJournal = v.InferOutput<typeof Journal>

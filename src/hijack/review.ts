@@ -4,14 +4,16 @@ import { digestRegion } from '../core/digest-region.ts'
 import { PineError } from '../core/error.ts'
 import type { Host } from '../host/host.ts'
 import { nativeHashing } from '../host/native.ts'
+import { ROLES } from '../model/layout.ts'
 import type { ImageRecord } from '../model/records.ts'
 import { type BoxFacts, readBoxFacts } from './box-facts.ts'
 import { checkCommit } from './commit.ts'
 import { type Identity, readIdentity } from './identity.ts'
 import { readImageFacts } from './image-facts.ts'
 import { type Network, parseNetwork } from './network.ts'
+import { numbersFor } from './numbers.ts'
 import { type OldSystem, readOldSystem } from './old-system.ts'
-import { boxProblems, imageProblems } from './preflight.ts'
+import { boxProblems, imageProblems, TABLES } from './preflight.ts'
 import { type Problem, stop } from './problem.ts'
 import { readNetwork } from './read-network.ts'
 import { roomProblem, type Sizes, type Wanted, wantedPartitions } from './wanted.ts'
@@ -72,10 +74,11 @@ export async function review(host: Host, request: TakeoverRequest): Promise<Revi
 }
 
 /** Where there is a disk that it could be done to. */
-async function commitProblems(host: Host, { disk, grub }: BoxFacts): Promise<Problem[]> {
-  if (disk?.table !== 'gpt' || !grub.inBootSector) return []
+async function commitProblems(host: Host, { disk, root, grub }: BoxFacts): Promise<Problem[]> {
+  if (disk === undefined || !TABLES.includes(disk.table) || !grub.inBootSector) return []
   try {
-    await checkCommit(host, disk.path)
+    await checkCommit(host, disk.path, root.partition)
+    await numbersFor(host, disk.path, ROLES.length)
     return []
   } catch (error) {
     if (!(error instanceof PineError)) throw error
