@@ -15,6 +15,7 @@ const PROGRAMS = {
   'power-cut': 'test/power-cut/main.ts',
   fuzz: 'test/fuzz/main.ts',
   soak: 'vm-tests/soak.ts',
+  'takeover-cuts': 'vm-tests/takeover-cuts.ts',
   'loader-files': 'package/loader-files.ts',
 }
 const DATA = { 'src/system': 'dist/system', layouts: 'dist/layouts' }

@@ -3,6 +3,7 @@ import { PineError } from '../core/error.ts'
 import type { Host } from '../host/host.ts'
 import type { Settings } from '../model/settings.ts'
 import type { Verdict } from '../plan/verdict.ts'
+import { requireGateway } from './gateway.ts'
 
 type HealthSettings = Settings['health']
 
@@ -24,17 +25,23 @@ export interface HealthReport extends Verdict {
   checks: CheckResult[]
 }
 
-/**
- * Runs every check; one that fails is tried again until `settle` is over, since services take time to come up.
- * `live`: the machine itself is asked, not only its scripts and ports.
- */
+/** What is asked beside scripts and ports. */
+export interface HealthScope {
+  /** The machine itself. */
+  live: boolean
+  /** Its way out, without which nobody reaches it. */
+  network: boolean
+}
+
+/** Runs every check; one that fails is tried again until `settle` is over, since services take time to come up. */
 export async function checkHealth(
   host: Host,
   settings: HealthSettings,
-  live: boolean,
+  { live, network }: HealthScope,
 ): Promise<HealthReport> {
   const checks = [
     ...(live ? [stateCheck(host)] : []),
+    ...(network ? [gatewayCheck(host, settings)] : []),
     ...(settings.systemd ? [systemdCheck(host, settings)] : []),
     ...settings.tcp.map((target) => tcpCheck(host, target, settings)),
     ...settings.http.map((url) => httpCheck(host, url, settings)),
@@ -87,6 +94,10 @@ function stateCheck(host: Host): Check {
       await host.removeFile(PROBE)
     },
   }
+}
+
+function gatewayCheck(host: Host, { timeout }: HealthSettings): Check {
+  return { name: 'gateway', run: () => requireGateway(host, timeout * 1000) }
 }
 
 function systemdCheck(host: Host, settings: HealthSettings): Check {

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { checkHealth, type HealthReport } from '../agent/health.ts'
 import { ERROR_CODES } from '../core/error.ts'
+import type { Host } from '../host/host.ts'
 import { planVerdict } from '../plan/verdict.ts'
 import { isRehearsal } from '../run/disk.ts'
 import { executePlan } from '../run/execute.ts'
@@ -27,11 +28,21 @@ export function healthCommand(io: Io, setExitCode: (code: number) => void): Comm
 
 async function runHealth(io: Io, options: HealthOptions, setExitCode: (code: number) => void): Promise<void> {
   const settings = await readSettings(io.host, options.config)
-  const report = await checkHealth(io.host, settings.health, options.disk === undefined)
+  const live = options.disk === undefined
+  const network = live && (await isTakeover(io.host))
+  const report = await checkHealth(io.host, settings.health, { live, network })
   const outcome = options.boot === true ? await actOn(io, report, options) : undefined
   const text = [...report.checks.map(describeCheck), outcome ?? summary(report)].join('\n')
   printResult(io, { json: { ...report, outcome: outcome ?? null }, text }, options)
   if (!report.healthy) setExitCode(ERROR_CODES.UNHEALTHY)
+}
+
+/** A release that nobody reaches would be worse than the old system, which is still there. */
+async function isTakeover(host: Host): Promise<boolean> {
+  const options = { disk: undefined, writable: false }
+  return withMachine(host, options, async (machine) => (await observe(machine)).takeover !== null).catch(
+    () => false,
+  )
 }
 
 async function actOn(io: Io, report: HealthReport, { disk }: HealthOptions): Promise<string> {

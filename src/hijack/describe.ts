@@ -71,8 +71,7 @@ const STAGES: Record<TakeoverStage, string> = {
   armed: 'the next start of this machine is the rehearsal',
   rehearsed: 'the rehearsal was good; next: "pine-update hijack commit"',
   failed: 'the new system gave itself up; next: "hijack rehearse" again, or "hijack abort"',
-  silent:
-    'the rehearsal ended without a verdict: it did not start, hung, or nobody confirmed it before its deadline',
+  silent: 'the rehearsal ended without a verdict; next: "hijack rehearse" again, or "hijack abort"',
   committed: 'the new system starts first; next, from there: "pine-update hijack reclaim"',
 }
 

@@ -1,14 +1,16 @@
 import { findBackend } from '../boot/backend.ts'
-import { readMeta } from '../boot/grub-state.ts'
+import type { LogEvent } from '../boot/event-log.ts'
+import { readLog, readMeta } from '../boot/grub-state.ts'
 import { PineError } from '../core/error.ts'
+import type { Region } from '../core/region.ts'
 import type { Host } from '../host/host.ts'
-import type { BootState } from '../model/boot-state.ts'
-import { parseRecords, type Records } from '../model/records.ts'
+import { parseRecords } from '../model/records.ts'
 import { GRUB } from './box-facts.ts'
 import { openOnDisk } from './content.ts'
 import { readBootSector } from './disk-table.ts'
 import { ENTRY_ID, variableIn } from './grub-once.ts'
 import { readJournal, type TakeoverJournal } from './journal.ts'
+import { ASKED } from './rehearse.ts'
 import type { TakeoverFacts } from './takeover-state.ts'
 
 /** Looks at a takeover from the old system. Undefined where none has begun. Throws `TAKEOVER_DAMAGED`. */
@@ -24,23 +26,30 @@ export async function observeTakeover(host: Host): Promise<TakeoverFacts | undef
   }
 }
 
-async function readBootstate(
-  host: Host,
-  journal: TakeoverJournal,
-): Promise<{ boot: BootState | undefined; records: Records | undefined }> {
-  const none = { boot: undefined, records: undefined }
+type Bootstate = Pick<TakeoverFacts, 'boot' | 'records' | 'lastBoot'>
+
+async function readBootstate(host: Host, journal: TakeoverJournal): Promise<Bootstate> {
+  const none = { boot: undefined, records: undefined, lastBoot: undefined }
   if (!journal.isStaged) return none
   const region = await openOnDisk(host, journal, 'bootstate')
   try {
     await region.dropCache()
     const loader = await findBackend(region)
-    return { boot: await loader.read(region), records: parseRecords(await readMeta(region)) }
+    const records = parseRecords(await readMeta(region))
+    return { boot: await loader.read(region), records, lastBoot: await lastBootOn(region) }
   } catch (error) {
     if (error instanceof PineError && DAMAGED.includes(error.code)) return none
     throw error
   } finally {
     await region.close()
   }
+}
+
+/** Since somebody last asked for a start; see `ASKED`. */
+async function lastBootOn(region: Region): Promise<LogEvent | undefined> {
+  const events = (await readLog(region)).map(({ event }) => event)
+  const since = events.slice(events.findLastIndex(({ event }) => event === ASKED) + 1)
+  return since.findLast(({ event }) => event === 'boot')
 }
 
 const DAMAGED: readonly string[] = ['BOOT_STATE_INVALID', 'NOT_A_PINE_DISK']

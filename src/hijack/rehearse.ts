@@ -1,5 +1,5 @@
 import { findBackend } from '../boot/backend.ts'
-import { writeMeta } from '../boot/grub-state.ts'
+import { openLog, writeMeta } from '../boot/grub-state.ts'
 import type { OnProgress } from '../core/progress.ts'
 import type { Carving } from '../host/extents.ts'
 import type { Host } from '../host/host.ts'
@@ -24,6 +24,8 @@ export interface RehearsalOptions {
 
 const CUSTOM = `${GRUB}/custom.cfg`
 const GRUBENV = `${GRUB}/grubenv`
+/** Event of the log: what comes after it is about the start that is asked for. */
+export const ASKED = 'rehearse'
 const CAPTURED = `${FOLDER}/captured.cpio`
 
 /** Slot a on the disk is the image that was staged. Throws `IMAGE_MISMATCH`. */
@@ -104,6 +106,9 @@ async function resetTrial(host: Host, journal: TakeoverJournal): Promise<number>
       last: 'a',
     }))
     await writeMeta(region, firstRecords(journal, host.now()))
+    const step = `${journal.image.version} is to be started once`
+    const log = await openLog(region)
+    await log.append({ at: host.now().toISOString(), intent: 'hijack', event: ASKED, step })
     await region.flush()
     return sequence
   } finally {

@@ -1,3 +1,4 @@
+import type { LogEvent } from '../boot/event-log.ts'
 import type { BootState } from '../model/boot-state.ts'
 import type { Records } from '../model/records.ts'
 import type { TakeoverJournal } from './journal.ts'
@@ -10,6 +11,8 @@ export interface TakeoverFacts {
   /** Of the carved bootstate partition; undefined where it cannot be read. */
   boot: BootState | undefined
   records: Records | undefined
+  /** What the new system noted of its last start; undefined where it has not since it was last asked for. */
+  lastBoot: LogEvent | undefined
   /** Our loader is in the boot sector. */
   isFlipped: boolean
 }
@@ -36,7 +39,15 @@ export function failureOf(facts: TakeoverFacts): string | undefined {
   const { records, boot, isFlipped } = facts
   const reason = records?.rejected.at(-1)?.reason
   if (reason !== undefined) return reason
-  if (stageOf(facts) === 'silent') return 'it gave no verdict before its deadline'
-  const isSpent = isFlipped && boot?.slots.a.confirmed === false && boot.slots.a.left === 0
-  return isSpent ? 'it did not come up: all its tries were spent' : undefined
+  if (stageOf(facts) === 'silent') return silenceOf(facts)
+  const isOnTrial = isFlipped && boot?.slots.a.confirmed === false
+  if (!isOnTrial || boot.last !== 'r') return undefined
+  if (boot.slots.a.left === 0) return 'it did not come up: all its tries were spent'
+  return 'its kernel or initrd could not be loaded, or "hijack abort" there asked for this system'
+}
+
+function silenceOf({ lastBoot }: TakeoverFacts): string {
+  if (lastBoot === undefined)
+    return 'it did not get as far as its health checks: its kernel stopped, it hung, or it was switched off'
+  return `it was up and ${lastBoot.verdict} at ${lastBoot.at}, and nobody ran "pine-update confirm" there before its deadline`
 }

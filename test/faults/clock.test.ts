@@ -90,7 +90,7 @@ describe('a clock that jumps while a release has to prove itself', () => {
       settle: 20,
       directories: [shop.path('health.d')],
     }
-    const { healthy } = await checkHealth(shop.host, settings, false)
+    const { healthy } = await checkHealth(shop.host, settings, { live: false, network: false })
     return { healthy, waitedMs }
   }
 

@@ -14,6 +14,7 @@ const STAGED: TakeoverFacts = {
   isArmed: false,
   boot: FIRST_BOOT,
   records: RECORDS,
+  lastBoot: undefined,
   isFlipped: false,
 }
 /** The rehearsal resets the trial before it is asked for. */
@@ -47,7 +48,7 @@ describe('how far a takeover has come', () => {
   test('each stage is one that somebody can reach, and says what is next', () => {
     const texts = LIFE.map(([, facts]) => describeTakeover(facts)[0])
     expect(new Set(texts).size).toBe(new Set(LIFE.map(([, , stage]) => stage)).size)
-    for (const text of texts) expect(text).toMatch(/next|did not start/)
+    for (const text of texts) expect(text).toContain('next')
   })
 
   test('why it was not good is told in the words of the new system', () => {
@@ -55,5 +56,12 @@ describe('how far a takeover has come', () => {
     expect(describeTakeover(BAD).join('\n')).toContain('web: no answer')
     expect(failureOf(STAGED)).toBeUndefined()
     expect(failureOf({ ...STAGED, records: undefined })).toBeUndefined()
+  })
+  test('of one that said nothing is told how far it had come', () => {
+    expect(failureOf(TRIED)).toContain('did not get as far as its health checks')
+    const lastBoot = { event: 'boot', verdict: 'healthy', at: '2026-05-01T00:03:00.000Z' }
+    expect(failureOf({ ...TRIED, lastBoot })).toContain(
+      'up and healthy at 2026-05-01T00:03:00.000Z, and nobody',
+    )
   })
 })

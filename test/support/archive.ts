@@ -2,7 +2,8 @@ import { execFileSync, type SpawnSyncReturns, spawnSync } from 'node:child_proce
 import { mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
-const REPO = join(import.meta.dirname, '../..')
+/** Programs and tests are run from the top of the repository. */
+const REPO = process.cwd()
 
 /** Runs `npm run package` over dist/ as it is. The fastest level of gzip: the program is the same. */
 export function runPackage(out: string, options: readonly string[] = [], umask = '022') {

@@ -11,6 +11,8 @@ export interface VmOptions {
   disk: string
   /** Default `bios`. */
   firmware?: Firmware
+  /** File with what UEFI firmware keeps, which is written to; without one each machine is a new one. */
+  variables?: string | undefined
   /** Default 512. */
   memoryMiB?: number
   /** Further qemu arguments, such as a second `-drive`, `-netdev` or `-device`. */
@@ -48,13 +50,15 @@ export interface Vm {
 /** OVMF without Secure Boot, of Debian's package ovmf; `PINE_OVMF` names another folder. */
 const OVMF = process.env.PINE_OVMF ?? '/usr/share/OVMF'
 
+/** Of a machine that was never started. */
+export const EMPTY_VARIABLES = `${OVMF}/OVMF_VARS_4M.fd`
+
 /** With pflash, not `-bios`: without a place for its variables OVMF writes them into a file on the disk. */
-function firmwareArguments(firmware: Firmware): string[] {
+function firmwareArguments({ firmware = 'bios', variables }: VmOptions): string[] {
   if (firmware === 'bios') return []
   const code = `file=${OVMF}/OVMF_CODE_4M.fd,readonly=on`
-  // Discarded at the end: each machine is a new one.
-  const variables = `file=${OVMF}/OVMF_VARS_4M.fd,snapshot=on`
-  return [code, variables].flatMap((flash) => ['-drive', `if=pflash,format=raw,${flash}`])
+  const kept = variables === undefined ? `file=${EMPTY_VARIABLES},snapshot=on` : `file=${variables}`
+  return [code, kept].flatMap((flash) => ['-drive', `if=pflash,format=raw,${flash}`])
 }
 
 function qemuArguments(options: VmOptions): string[] {
@@ -65,7 +69,7 @@ function qemuArguments(options: VmOptions): string[] {
     ...['-nodefaults', '-display', 'none', '-vga', 'std', '-monitor', 'none', '-serial', serial],
     ...(options.restarts ? [] : ['-no-reboot']),
     ...['-boot', 'strict=on'],
-    ...firmwareArguments(options.firmware ?? 'bios'),
+    ...firmwareArguments(options),
     ...diskArguments(options),
     ...(options.extraArgs ?? []),
   ]

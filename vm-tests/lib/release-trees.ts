@@ -91,7 +91,7 @@ function buildRelease(base: string, tree: string, name: string): void {
   // A root prompt on the serial port, where the story types its commands.
   const login = '[Service]\nExecStart=\nExecStart=-/sbin/agetty --autologin root --keep-baud 115200 - dumb\n'
   put(tree, 'etc/systemd/system/serial-getty@ttyS0.service.d/autologin.conf', login)
-  put(tree, 'etc/pine-update/config.toml', '[health]\nsettle = 5\ntcp = ["127.0.0.1:22"]\n')
+  put(tree, 'etc/pine-update/config.toml', '[health]\nsettle = 20\ntcp = ["127.0.0.1:22"]\n')
   put(tree, `usr/share/pine-test/${name}`, `${name}\n`)
   prepare(tree)
 }

@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { startVm, type Vm } from './qemu.ts'
+import { type Firmware, startVm, type Vm } from './qemu.ts'
 
 export interface Answer {
   exit: number
@@ -15,13 +15,18 @@ export interface RentedBox {
   vm: Vm
   /** Waits until somebody can log in, and the system is the one in which `command` succeeds. */
   isUp(command: string, timeoutMs?: number): Promise<void>
+  /** The same after a restart that has been asked for, or that will come. */
+  isUpAgain(command: string, asked: () => Promise<unknown>): Promise<void>
   ssh(command: string): Promise<Answer>
   /** The same, expected to succeed; resolves with what it printed. */
   ok(command: string): Promise<string>
 }
 
 export interface BoxOptions {
+  /** Path, or address of a server of blocks. */
   disk: string
+  firmware: Firmware
+  variables: string | undefined
   /** Of root. */
   key: string
   /** A disk that is not ours, with what is copied to the machine. */
@@ -33,12 +38,14 @@ export interface BoxOptions {
 
 /** Without SVM: a guest that used it now and then hangs in the kernel after a restart. */
 const CPU = ['-cpu', 'qemu64,-cx16,-svm,+rdrand']
-const UP_MS = 6 * 60_000
-const COMMAND_MS = 10 * 60_000
+const BOOT_ID = '/proc/sys/kernel/random/boot_id'
+const UP_MS = 12 * 60_000
+const MOST_BYTES = 2 ** 26
+const COMMAND_MS = 20 * 60_000
 
 /** The host key that is seen first must be seen ever after. */
 export async function startBox(options: BoxOptions): Promise<RentedBox> {
-  const { disk, key, cargo, dir, name, memoryMiB } = options
+  const { disk, firmware, variables, key, cargo, dir, name, memoryMiB } = options
   const port = await freePort()
   const network = [
     '-netdev',
@@ -48,7 +55,7 @@ export async function startBox(options: BoxOptions): Promise<RentedBox> {
   ]
   const second = ['-drive', `file=${cargo},format=raw,if=virtio,readonly=on`]
   const vm = startVm({
-    ...{ disk, memoryMiB, restarts: true, serialLog: join(dir, `${name}.log`) },
+    ...{ disk, firmware, variables, memoryMiB, restarts: true, serialLog: join(dir, `${name}.log`) },
     extraArgs: [...CPU, ...network, ...second],
   })
   const known = [`-oUserKnownHostsFile=${join(dir, 'known_hosts')}`, '-oStrictHostKeyChecking=accept-new']
@@ -65,17 +72,24 @@ export async function startBox(options: BoxOptions): Promise<RentedBox> {
     }
   }
 
+  async function isUpAgain(command: string, asked: () => Promise<unknown>): Promise<void> {
+    const boot = await ok(`cat ${BOOT_ID}`)
+    await asked()
+    await isUp(`test "$(cat ${BOOT_ID})" != ${boot} && ${command}`)
+  }
+
   async function ok(command: string): Promise<string> {
     const { exit, text } = await ssh(command)
     if (exit !== 0) throw new Error(`"${command}" ended with ${exit}: ${text}`)
     return text
   }
-  return { vm, isUp, ssh, ok }
+  return { vm, isUp, isUpAgain, ssh, ok }
 }
 
 async function run(command: string, args: readonly string[]): Promise<Answer> {
   try {
-    const { stdout, stderr } = await promisify(execFile)(command, args, { timeout: COMMAND_MS })
+    const options = { timeout: COMMAND_MS, maxBuffer: MOST_BYTES }
+    const { stdout, stderr } = await promisify(execFile)(command, args, options)
     return { exit: 0, text: (stdout + stderr).trim() }
   } catch (error) {
     const { code, stdout, stderr } = error as { code?: number; stdout?: string; stderr?: string }
