@@ -7,7 +7,7 @@ export interface SectorRun {
 }
 
 const SECTOR_BYTES = 512
-const PHYSICAL_SECTORS = 8
+export const PHYSICAL_SECTORS = 8
 /** The rest of the sector is the disk signature and the partition table of the MBR. */
 const BOOT_CODE_BYTES = 440
 const MBR_SIGNATURE = 0xaa55

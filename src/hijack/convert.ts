@@ -3,7 +3,7 @@ import { PineError } from '../core/error.ts'
 import type { Region } from '../core/region.ts'
 import type { GptPiece, GptTable } from '../model/gpt.ts'
 import { type MbrTable, protectiveSector } from '../model/mbr.ts'
-import { coreInUse, movedCore, placeForCore, type SectorRun } from './boot-sector.ts'
+import { coreInUse, movedCore, PHYSICAL_SECTORS, placeForCore, type SectorRun } from './boot-sector.ts'
 import type { CommitRequest } from './commit-plan.ts'
 import { readMbrTable, readSectors, SECTOR_BYTES, withNewSystem } from './disk-table.ts'
 import { loaderPieces } from './loader-pieces.ts'
@@ -87,12 +87,18 @@ function placesInGap({ gapEnd }: MbrTable, used: readonly SectorRun[], image: Co
   const coreLba = placeForCore({ biosBoot, used: [...used, ...copy], coreBytes: image.core.length })
   if (coreLba !== undefined && (copyLba !== undefined || !isInTheWay)) return { copyLba, coreLba }
   const oldEnd = Math.max(GAP_START, ...used.map(({ lba, sectors }) => lba + sectors))
-  const needed = oldEnd + (isInTheWay ? oldSectors : 0) + Math.ceil(image.core.length / SECTOR_BYTES)
+  const oldAgain = isInTheWay ? oldSectors : 0
+  const needed = aligned(aligned(oldEnd) + oldAgain) + Math.ceil(image.core.length / SECTOR_BYTES)
   throw new PineError(
     'TAKEOVER_REFUSED',
     `the first partition begins at sector ${gapEnd}, expected ${needed} or later: before it there have to be a GPT and two loaders`,
     { hint: 'use "install" on an idle disk' },
   )
+}
+
+/** As cores are placed. */
+function aligned(lba: number): number {
+  return Math.ceil(lba / PHYSICAL_SECTORS) * PHYSICAL_SECTORS
 }
 
 async function readRuns(disk: Region, runs: readonly SectorRun[]): Promise<Buffer> {

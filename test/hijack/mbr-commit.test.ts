@@ -69,6 +69,8 @@ describe.skipIf(reason !== undefined)('commit on a disk with an MBR', () => {
     const [around, id] = [aroundRoot(box.disk), tableIdOf(box.disk)]
     expect(id).toMatch(/^[0-9a-f]{8}$/)
     expect((await journalIn(box)).disk.tableId).toBe(id)
+    // As initramfs-rehearse looks for it.
+    expect(run('blkid', ['-p', '-s', 'PTUUID', '-o', 'value', box.disk]).trim()).toBe(id)
     await commitOn(box, OLD)
     expect(hasMbr(box.disk)).toBe(false)
     expect(rootOf(box.disk).number).toBe(1)
