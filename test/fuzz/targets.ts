@@ -11,6 +11,7 @@ import { imageTargets } from './targets/images.ts'
 import { keyChain } from './targets/key-lists.ts'
 import { keyTargets } from './targets/keys.ts'
 import { layoutJson } from './targets/layout.ts'
+import { mbr } from './targets/mbr.ts'
 import { msgpackTargets } from './targets/msgpack.ts'
 import { decoderTargets } from './targets/native-decoders.ts'
 import { encoderTargets } from './targets/native-encoders.ts'
@@ -32,6 +33,7 @@ export const TARGETS: readonly TargetEntry[] = [
   ...recordTargets,
   bootstateArea,
   layoutJson,
+  mbr,
   ...diskTargets,
   ...textTargets,
   ...imageTargets,
