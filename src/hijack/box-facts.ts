@@ -47,6 +47,8 @@ export interface BoxFacts {
   boot: Place
   /** That the root is on; undefined unless it is on a plain partition. */
   disk: BlockDevice | undefined
+  /** Other disks whose table says that they are that disk. */
+  twins: string[]
   /** What names partitions of that disk by PARTUUID: files, or the kernel command line. */
   byPartuuid: string[]
   grub: GrubFacts
@@ -75,6 +77,7 @@ export async function readBoxFacts(host: Host): Promise<BoxFacts> {
     machine: (await host.exec('uname', ['--machine'])).trim(),
     memoryBytes: await memoryOf(host),
     ...{ root, boot, disk },
+    twins: twinsOf(devices, disk),
     byPartuuid: await namingByPartuuid(host, disk),
     grub: await readGrubFacts(host, disk),
     diskModules:
@@ -109,6 +112,13 @@ async function partitionOf(host: Host, device: BlockDevice, disk: BlockDevice): 
   const number = async (name: string) => Number(await text(host, `${sys}/${name}`))
   const [index, start] = [await number('partition'), await number('start')]
   return { path: device.path, disk: disk.path, number: index, offset: start * 512, bytes: device.bytes }
+}
+
+function twinsOf(devices: ReadonlyMap<string, BlockDevice>, disk: BlockDevice | undefined): string[] {
+  if (disk === undefined || disk.tableId === '') return []
+  // Of a partition lsblk says in which table it is.
+  const others = [...devices.values()].filter(({ path, type }) => type === 'disk' && path !== disk.path)
+  return others.filter(({ tableId }) => tableId === disk.tableId).map(({ path }) => path)
 }
 
 const NAMING: Readonly<Record<string, string>> = {

@@ -48,17 +48,19 @@ export function convertedTable(mbr: MbrTable, { parts }: Pick<CommitRequest, 'pa
   return withNewSystem(tableFromMbr(mbr, seed), { parts })
 }
 
-/** What the kernel runs from has to be what the table says. */
+/** Where the root was when room was found in it, or where the kernel has it. */
 function requireSame({ partitions }: MbrTable, root: CommitRequest['root']): void {
   if (root === undefined) return
   const found = partitions.find(({ number }) => number === root.number)
   const [offset, end] = [(found?.firstLba ?? 0) * SECTOR_BYTES, ((found?.lastLba ?? 0) + 1) * SECTOR_BYTES]
   if (offset === root.offset && end === root.offset + root.bytes) return
-  const place = found === undefined ? 'nowhere' : `at ${offset} to ${end}`
+  const place = found === undefined ? 'not in the table' : `at ${offset} to ${end}`
   throw new PineError(
     'TAKEOVER_REFUSED',
-    `partition ${root.number} with / is ${place}, the kernel has it at ${root.offset} to ${root.offset + root.bytes}`,
-    { hint: 'the table was changed since the machine was started: restart it' },
+    `partition ${root.number} with / is ${place}, expected at ${root.offset} to ${root.offset + root.bytes}`,
+    {
+      hint: 'the table was changed since: restart the machine; give up what is staged with "hijack abort", and begin again',
+    },
   )
 }
 

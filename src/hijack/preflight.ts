@@ -30,6 +30,7 @@ const RULES: readonly Rule[] = [
   rootCanBeCarved,
   tableIsKnown,
   tableHasName,
+  diskHasNoTwin,
   nothingNamesTable,
   loaderIsGrub,
   loaderCanBeAsked,
@@ -89,6 +90,15 @@ function tableHasName({ disk }: BoxFacts): Problem | undefined {
   return stop(
     `the partition table of ${disk.path} has no signature: its disk could not be told from others`,
     `give it one with "sfdisk --disk-id ${disk.path} 0x$(openssl rand -hex 4)", and restart`,
+  )
+}
+
+/** The initramfs of the rehearsal takes the first disk with that table, and writes to it. */
+function diskHasNoTwin({ disk, twins }: BoxFacts): Problem | undefined {
+  if (disk === undefined || twins.length === 0) return undefined
+  return stop(
+    `${[disk.path, ...twins].join(' and ')} have the same partition table: one is a copy of the other`,
+    'detach the copy, or give it another identity with "sfdisk --disk-id"',
   )
 }
 

@@ -43,7 +43,10 @@ test('a machine of ours is known by what its loader told the kernel', async () =
 const DISK = {
   blockdevices: [
     { path: '/dev/vda', type: 'disk', size: 1024 ** 3, 'log-sec': 512, pttype: 'dos', ptuuid: '1A2B3C4D' },
-    { path: '/dev/vda1', pkname: '/dev/vda', type: 'part', size: 1024 ** 2, 'log-sec': 512, fstype: 'ext4' },
+    {
+      ...{ path: '/dev/vda1', pkname: '/dev/vda', type: 'part', size: 1024 ** 2, 'log-sec': 512 },
+      ...{ fstype: 'ext4', pttype: 'dos', ptuuid: '1a2b3c4d' },
+    },
   ],
 }
 const FILES = {
@@ -51,6 +54,28 @@ const FILES = {
   '/sys/class/block/vda1/partition': '1\n',
   '/sys/class/block/vda1/start': '2048\n',
 }
+
+function withDisks(files: Record<string, string>, more: object[] = []): Host {
+  const box = machine({ ...FILES, ...files })
+  const listed = { blockdevices: [...DISK.blockdevices, ...more] }
+  const exec: Host['exec'] = async (command, args) =>
+    command === 'lsblk' ? JSON.stringify(listed) : box.exec(command, args)
+  const openRegion: Host['openRegion'] = async () => ({
+    ...{ ...memoryRegion(Buffer.alloc(512)), dropCache: async () => undefined },
+    ...{ tryLock: () => true, lockId: async () => undefined, close: async () => undefined },
+  })
+  return { ...box, exec, openRegion }
+}
+
+test('a disk that is a copy of that of the root is known by its table', async () => {
+  const other = { path: '/dev/vdb', type: 'disk', size: 1024 ** 3, 'log-sec': 512, pttype: 'dos' }
+  const copy = withDisks({}, [
+    { ...other, ptuuid: '1a2b3c4d' },
+    { ...other, path: '/dev/vdc', ptuuid: '99999999' },
+  ])
+  expect((await readBoxFacts(copy)).twins).toEqual(['/dev/vdb'])
+  expect((await readBoxFacts(withDisks({}))).twins).toEqual([])
+})
 
 test.each<[string, Record<string, string>, string[]]>([
   ['nothing does', { '/etc/fstab': 'UUID=1 / ext4 defaults 0 1\n', '/proc/cmdline': 'root=UUID=1 ro' }, []],
@@ -69,14 +94,7 @@ test.each<[string, Record<string, string>, string[]]>([
     ['the command line of the kernel'],
   ],
 ])('what names partitions by the signature of the table, where %s', async (_, files, expected) => {
-  const box = machine({ ...FILES, ...files })
-  const exec: Host['exec'] = async (command, args) =>
-    command === 'lsblk' ? JSON.stringify(DISK) : box.exec(command, args)
-  const openRegion: Host['openRegion'] = async () => ({
-    ...{ ...memoryRegion(Buffer.alloc(512)), dropCache: async () => undefined },
-    ...{ tryLock: () => true, lockId: async () => undefined, close: async () => undefined },
-  })
-  const facts = await readBoxFacts({ ...box, exec, openRegion })
+  const facts = await readBoxFacts(withDisks(files))
   expect(facts.disk?.tableId).toBe('1a2b3c4d')
   expect(facts.byPartuuid).toEqual(expected)
 })

@@ -202,7 +202,7 @@ const REFUSED: [string, () => Promise<unknown>, string][] = [
   [
     'a root that the table has not',
     () => plan(diskWith(ONE), { parts: [], root: { ...ROOT, number: 5 } }),
-    'partition 5 with / is nowhere',
+    'partition 5 with / is not in the table',
   ],
   [
     'more partitions than our loader looks at',

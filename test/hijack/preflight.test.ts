@@ -63,6 +63,11 @@ const REFUSED: [string, Partial<BoxFacts>, string][] = [
   ['an MBR that has no signature', { disk: { ...MBR, tableId: '' } }, 'has no signature'],
   ['an MBR whose signature is zero', { disk: { ...MBR, tableId: '00000000' } }, 'has no signature'],
   [
+    'a disk of which there is a copy',
+    { twins: ['/dev/vdb'] },
+    '/dev/vda and /dev/vdb have the same partition table',
+  ],
+  [
     'an MBR whose partitions are called by it',
     { disk: MBR, byPartuuid: ['/etc/fstab', 'the command line of the kernel'] },
     '/etc/fstab and the command line of the kernel name partitions of /dev/vda by PARTUUID, which changes',

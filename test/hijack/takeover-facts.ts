@@ -52,6 +52,7 @@ export const GOOD_BOX: BoxFacts = {
   root: ROOT,
   boot: ROOT,
   disk: DISK,
+  twins: [],
   byPartuuid: [],
   grub: { readsCustom: true, missing: [], inBootSector: true },
   diskModules: ['virtio_blk', 'virtio_pci'],
