@@ -80,16 +80,16 @@ async function coreLoaded(disk: string, sector: Buffer): Promise<Buffer> {
 const LIST = 512
 const ADDRESS = { from: 0x5c, to: 0x64 }
 
-function isOldSector(sector: Buffer, known: Buffer): boolean {
-  return Buffer.from(sector)
-    .fill(0, ADDRESS.from, ADDRESS.to)
-    .equals(Buffer.from(known).fill(0, ADDRESS.from, ADDRESS.to))
+/** On a disk that had an MBR the code may have another address for the same loader. Of a GPT ours differs in nothing else. */
+function isOldSector(sector: Buffer, { sector: old, hadMbr }: Known): boolean {
+  const apart = (of: Buffer) => (hadMbr ? Buffer.from(of).fill(0, ADDRESS.from, ADDRESS.to) : of)
+  return apart(sector).equals(apart(old))
 }
 
 /** What a machine that starts from that disk would miss. Both systems are on it at any time, and one of them starts. */
 export async function startProblems(disk: string, known: Known): Promise<string[]> {
   const sector = readAt(disk, 0, SECTOR)
-  const isOld = isOldSector(sector, known.sector)
+  const isOld = isOldSector(sector, known)
   const problems = (await hasOldLoader(disk, isOld ? sector : known.sector, known))
     ? []
     : ['the old core is damaged']
