@@ -16,6 +16,8 @@ export const GAP_START = roomForLists(SECTOR_BYTES, ENTRY_COUNT)
 const BACKUP_SECTORS = ARRAY_SECTORS + 1
 const SWAP = '0657fd6d-a4ab-43c4-84e5-0933c84b4f4f'
 const BASIC_DATA = 'ebd0a0a2-b9e5-4433-87c0-68b6b72699c7'
+/** Of an MBR nobody mounts or swaps anything unasked. Discoverable Partitions Specification, "no-auto" */
+const NO_AUTO = 1n << 63n
 /** As gdisk translates them; all else is "Linux". */
 const TYPES: Readonly<Record<number, string>> = {
   7: BASIC_DATA,
@@ -68,7 +70,7 @@ function requireRoom({ lastLba, gapEnd, lastTaken }: MbrTable): void {
 
 function toEntry({ number, type, firstLba, lastLba }: MbrPartition, seed: string): GptEntry {
   const ids = { typeGuid: TYPES[type] ?? LINUX, uniqueGuid: guidFrom(seed, `partition ${number}`) }
-  return { number, name: '', attributes: 0n, firstLba, lastLba, ...ids }
+  return { number, name: '', attributes: NO_AUTO, firstLba, lastLba, ...ids }
 }
 
 /** RFC 9562 §5.5, with a text in place of a namespace. */

@@ -120,10 +120,11 @@ describe('the way from an MBR to a GPT', () => {
     )
     expect(execFileSync('sfdisk', ['--verify', `${path}.gpt`], { encoding: 'utf8' })).toContain('No errors')
     const found = sfdiskTable(`${path}.gpt`).partitions
-    expect(found.map(({ type, name, start }) => [type, name ?? '', start])).toEqual([
-      ['0657FD6D-A4AB-43C4-84E5-0933C84B4F4F', '', 2048],
-      ['E6D6D379-F507-44C2-A23C-238F2A3DF928', '', 101 * 2048],
-      ['21686148-6449-6E6F-744E-656564454649', 'bios-boot', 72],
+    expect(found.map(({ type, name, start, attrs }) => [type, name ?? '', start, attrs])).toEqual([
+      // No system turns on what it was not told to.
+      ['0657FD6D-A4AB-43C4-84E5-0933C84B4F4F', '', 2048, 'GUID:63'],
+      ['E6D6D379-F507-44C2-A23C-238F2A3DF928', '', 101 * 2048, 'GUID:63'],
+      ['21686148-6449-6E6F-744E-656564454649', 'bios-boot', 72, undefined],
     ])
     expect(new Set(found.map(({ uuid }) => uuid)).size).toBe(3)
   })

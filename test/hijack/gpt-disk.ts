@@ -84,7 +84,15 @@ export function sfdisk(path: string): string {
 
 export interface SfdiskTable {
   id: string
-  partitions: { node: string; start: number; size: number; type: string; uuid?: string; name?: string }[]
+  partitions: {
+    node: string
+    start: number
+    size: number
+    type: string
+    uuid?: string
+    name?: string
+    attrs?: string
+  }[]
 }
 
 export function sfdiskTable(path: string): SfdiskTable {
