@@ -1,11 +1,13 @@
 import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
+import { partOf } from '../../src/hijack/content.ts'
 import { planConfirm, planReject } from '../../src/plan/verdict.ts'
 import { aroundRoot, type Box, makeBox, withoutBox } from './box.ts'
 import { filesOf } from './box-files.ts'
+import { onDisk } from './cuts.ts'
 import { rehearse, startRehearsal } from './rehearsing.ts'
-import { abortOn, armOn, commitOn, makeImage, stageIn, stageOn } from './takeover-steps.ts'
+import { abortOn, armOn, commitOn, journalIn, makeImage, stageIn, stageOn } from './takeover-steps.ts'
 
 const reason = withoutBox()
 if (reason !== undefined) console.log(`skipped, ${reason}: abort on a real disk`)
@@ -56,6 +58,40 @@ describe.skipIf(reason !== undefined)('abort', () => {
     expect(filesOf(box.folder)).toEqual(files)
     expect(await stageIn(box)).toBeUndefined()
   })
+
+  test.each(['on', 'off'])(
+    'has the new system\u2019s swap off before its room is given back: it was %s',
+    async (state) => {
+      box = await makeBox()
+      await live('committed')
+      const { uuid } = partOf(await journalIn(box), 'swap')
+      const written: string[] = []
+      const host: Box['host'] = {
+        ...box.host,
+        realPath: async (path) =>
+          path === `/dev/disk/by-partuuid/${uuid}` ? '/dev/vda7' : box.host.realPath(path),
+        readFile: async (path) =>
+          path === '/proc/swaps'
+            ? Buffer.from(`Filename\tType\n/dev/${state === 'on' ? 'vda7' : 'vda77'} partition\t9\t0\t-2\n`)
+            : box.host.readFile(path),
+        exec: async (command, args, options) => {
+          if (command !== 'swapoff') return box.host.exec(command, args, options)
+          written.push([command, ...args].join(' '))
+          return ''
+        },
+      }
+      const counting = onDisk({ ...box, host }, (region) => ({
+        ...region,
+        write: (from, at) => {
+          written.push('write')
+          return region.write(from, at)
+        },
+      }))
+      await abortOn(counting)
+      expect(written[0]).toBe(state === 'on' ? 'swapoff /dev/vda7' : 'write')
+      expect(written.filter((each) => each !== 'write')).toHaveLength(state === 'on' ? 1 : 0)
+    },
+  )
 
   test('is followed by another takeover, which can be given up as well', async () => {
     box = await makeBox()
