@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { beforeAll, test } from 'vitest'
 import { rentBox, TAKEOVERS, type TakeoverBox, type TakeoverCase } from './lib/takeover-box.ts'
 import { takeoverCargo } from './lib/takeover-cargo.ts'
-import { failInEveryWay } from './lib/takeover-failures.ts'
+import { failAfterCommit, failInEveryWay } from './lib/takeover-failures.ts'
 import { takeOverByFirmware } from './lib/takeover-firmware.ts'
 import { takeOver, takeOverByItself } from './lib/takeover-story.ts'
 
@@ -46,6 +46,12 @@ test.runIf(isWanted('failures'))(
   'a new system that is no good in any way leaves the old one as it was (with PINE_TAKEOVERS=failures)',
   { timeout: HOUR_MS },
   () => withBox({ ...TAKEOVERS['debian-12'], memoryMiB: 512 }, failInEveryWay),
+)
+
+test.runIf(isWanted('mbr-abort'))(
+  'a commit that made an MBR a GPT is given up (with PINE_TAKEOVERS=mbr-abort)',
+  { timeout: HOUR_MS },
+  () => withBox(TAKEOVERS.mbr, failAfterCommit),
 )
 
 test.runIf(isWanted('firmware'))(

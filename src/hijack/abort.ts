@@ -2,11 +2,11 @@ import type { Carving } from '../host/extents.ts'
 import type { Host } from '../host/host.ts'
 import { removeService } from './auto-service.ts'
 import { releaseCarved } from './carve.ts'
-import { undoCommit } from './commit.ts'
 import { removeProgram, requireEsp } from './esp.ts'
 import { FOLDER, JOURNAL, type TakeoverJournal } from './journal.ts'
 import { disarmRehearsal } from './rehearse.ts'
 import { stopSwapping } from './swap-off.ts'
+import { undoCommit } from './undo-commit.ts'
 
 /**
  * From the old system: its disk and files as they were before. What decides what boots comes first, and the journal goes

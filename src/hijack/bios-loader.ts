@@ -1,11 +1,11 @@
-import { embedCore } from '../boot/grub-core.ts'
 import { coreImage } from '../boot/shipped-core.ts'
 import { PineError } from '../core/error.ts'
 import type { Region } from '../core/region.ts'
 import type { Host } from '../host/host.ts'
 import type { GptPiece } from '../model/gpt.ts'
-import { coreInUse, newBootSector, placeForCore } from './boot-sector.ts'
-import { type DiskTable, loaderPartition, SECTOR_BYTES } from './disk-table.ts'
+import { coreInUse, placeForCore } from './boot-sector.ts'
+import { type DiskTable, loaderPartition, readSectors, SECTOR_BYTES } from './disk-table.ts'
+import { loaderPieces } from './loader-pieces.ts'
 
 /** Our loader for BIOS, beside the old one, and the boot sector that starts it. Throws `TAKEOVER_REFUSED`. */
 export async function planBiosLoader(
@@ -18,20 +18,12 @@ export async function planBiosLoader(
   const offset = entry.firstLba * SECTOR_BYTES
   const bytes = (entry.lastLba + 1) * SECTOR_BYTES - offset
   const first = head.subarray(0, SECTOR_BYTES)
-  const used = await coreInUse(first, async (lba, count) => {
-    const sectors = Buffer.alloc(count * SECTOR_BYTES)
-    await disk.read(sectors, lba * SECTOR_BYTES)
-    return sectors
-  })
+  const used = await coreInUse(first, (lba, count) => readSectors(disk, lba, count))
   const image = await coreImage(host)
   const coreLba = placeForCore({ biosBoot: { offset, bytes }, used, coreBytes: image.core.length })
   if (coreLba === undefined)
     throw noPlace(`the partition for GRUB has no ${image.core.length} bytes beside what is in it`)
-  const { bootCode, core } = embedCore(image, { coreLba, availableBytes: image.core.length })
-  return {
-    core: { offset: coreLba * SECTOR_BYTES, bytes: core },
-    boot: { offset: 0, bytes: newBootSector(first, bootCode) },
-  }
+  return loaderPieces(image, coreLba, first)
 }
 
 function noPlace(problem: string): PineError {

@@ -7,7 +7,7 @@ export interface SectorRun {
 }
 
 const SECTOR_BYTES = 512
-const PHYSICAL_SECTORS = 8
+export const PHYSICAL_SECTORS = 8
 /** The rest of the sector is the disk signature and the partition table of the MBR. */
 const BOOT_CODE_BYTES = 440
 const MBR_SIGNATURE = 0xaa55
@@ -72,8 +72,36 @@ function isSector(lba: number): boolean {
   return lba > 0 && lba < 2 ** 48
 }
 
+export interface MovedCore {
+  /** All of it, in one piece: to be written from its new sector on. */
+  core: Buffer
+  /** The boot sector that loads it from there. */
+  bootSector: Buffer
+}
+
+/**
+ * The core that a boot sector loads, for another place. `runs` and `core` are what `coreInUse` found, and the content of
+ * that, in the same order. Only the two addresses change, that in the boot sector and those in the list of the first sector;
+ * the redundancy that grub-bios-setup adds begins behind that sector (util/setup.c, `no_rs_length`).
+ */
+export function movedCore(
+  bootSector: Uint8Array,
+  { runs, core }: { runs: readonly SectorRun[]; core: Uint8Array },
+  lba: number,
+): MovedCore {
+  const [sector, moved] = [Buffer.from(bootSector), Buffer.from(core)]
+  sector.writeBigUInt64LE(BigInt(lba), KERNEL_SECTOR)
+  let at = lba
+  for (const [index, { sectors }] of runs.entries()) {
+    if (index > 0) moved.writeBigUInt64LE(BigInt(at), FIRST_BLOCK_LIST - (index - 1) * BLOCK_LIST_BYTES)
+    at += sectors
+  }
+  if (moved.length !== (at - lba) * SECTOR_BYTES) throw new Error(`a core of ${moved.length} bytes`)
+  return { core: moved, bootSector: sector }
+}
+
 export interface CoreRequest {
-  /** The partition, in bytes of the disk. */
+  /** The partition, or the gap before the first one, in bytes of the disk. */
   biosBoot: { offset: number; bytes: number }
   used: readonly SectorRun[]
   coreBytes: number

@@ -55,6 +55,10 @@ export interface BoxFacts {
   disk: BlockDevice | undefined
   /** All of that disk, the root among them. */
   partitions: PartitionPlace[]
+  /** Other disks whose table says that they are that disk. */
+  twins: string[]
+  /** What names partitions of that disk by PARTUUID: files, or the kernel command line. */
+  byPartuuid: string[]
   grub: GrubFacts
   /** Kernel modules without which the disk, or the network, is not there. */
   diskModules: string[]
@@ -83,6 +87,8 @@ export async function readBoxFacts(host: Host): Promise<BoxFacts> {
     machine: (await host.exec('uname', ['--machine'])).trim(),
     memoryBytes: await memoryOf(host),
     ...{ root, boot, disk, partitions: await partitionsOf(host, devices, disk) },
+    twins: twinsOf(devices, disk),
+    byPartuuid: await namingByPartuuid(host, disk),
     grub: await readGrubFacts(host, disk, efi === undefined ? 'i386-pc' : 'x86_64-efi'),
     diskModules:
       disk === undefined ? [] : await modulesUnder(host, `/sys/class/block/${basename(disk.path)}`),
@@ -131,6 +137,31 @@ async function partitionOf(host: Host, device: BlockDevice, disk: BlockDevice): 
   const [index, start] = [await number('partition'), await number('start')]
   const { path, fs, bytes } = device
   return { path, fs, disk: disk.path, number: index, offset: start * 512, bytes }
+}
+
+function twinsOf(devices: ReadonlyMap<string, BlockDevice>, disk: BlockDevice | undefined): string[] {
+  if (disk === undefined || disk.tableId === '') return []
+  // Of a partition lsblk says in which table it is.
+  const others = [...devices.values()].filter(({ path, type }) => type === 'disk' && path !== disk.path)
+  return others.filter(({ tableId }) => tableId === disk.tableId).map(({ path }) => path)
+}
+
+const NAMING: Readonly<Record<string, string>> = {
+  'the command line of the kernel': '/proc/cmdline',
+  '/etc/fstab': '/etc/fstab',
+  '/etc/crypttab': '/etc/crypttab',
+}
+
+/** PARTUUIDs of an MBR: its signature, and a number. Of a GPT no partition is called so. */
+async function namingByPartuuid(host: Host, disk: BlockDevice | undefined): Promise<string[]> {
+  if (disk === undefined || disk.tableId === '') return []
+  const found: string[] = []
+  for (const [name, path] of Object.entries(NAMING)) {
+    const lines = (await text(host, path)).toLowerCase().split('\n')
+    const inUse = lines.filter((line) => !line.trimStart().startsWith('#'))
+    if (inUse.some((line) => /partuuid/.test(line) && line.includes(`${disk.tableId}-`))) found.push(name)
+  }
+  return found
 }
 
 /** systemd(1), "container"; OpenVZ has /proc/vz, and its host /proc/bc as well. */

@@ -1,7 +1,7 @@
 import { EFI_PROGRAM } from '../boot/grub-efi-partition.ts'
 import { formatBytes } from '../core/format.ts'
 import { OUR_PROGRAM } from '../model/boot-variables.ts'
-import type { PartitionPlace } from './box-facts.ts'
+import type { BoxFacts, PartitionPlace } from './box-facts.ts'
 import { type Drawn, drawDisk } from './draw.ts'
 import type { TakeoverJournal } from './journal.ts'
 import type { Network } from './network.ts'
@@ -16,7 +16,8 @@ export function describeReview(review: Review): string[] {
   return [
     `machine     ${facts.efi === undefined ? 'BIOS' : 'UEFI'}, ${formatBytes(facts.memoryBytes)} of memory, ${disk}`,
     `image       ${image.version}, ${image.fs}, ${formatBytes(image.bytes)}`,
-    ...describeLoader(review),
+    ...describeTable(facts),
+    ...describeLoader(facts),
     ...describeNetwork(review.found?.network),
     ...describeKept(review),
     ...describeRoom(review),
@@ -30,8 +31,15 @@ const NEXT = [
   'next: pine-update hijack stage, with the same options',
 ]
 
+function describeTable({ disk }: BoxFacts): string[] {
+  if (disk?.table !== 'dos') return []
+  return [
+    'table       MBR: "commit" makes it a GPT with the same numbers, "abort" makes it the MBR that it was',
+  ]
+}
+
 /** BIOS needs no words: our loader goes beside the old one. */
-function describeLoader({ facts: { efi } }: Review): string[] {
+function describeLoader({ efi }: BoxFacts): string[] {
   if (efi?.esp === undefined) return []
   const { at, path } = efi.esp
   return [

@@ -2,17 +2,18 @@ import { PineError } from '../core/error.ts'
 import type { Region } from '../core/region.ts'
 import type { Host } from '../host/host.ts'
 import { OUR_PROGRAM } from '../model/boot-variables.ts'
-import { GPT_HEAD_BYTES, GPT_TAIL_BYTES, type GptTable, parseGpt } from '../model/gpt.ts'
+import { GPT_HEAD_BYTES, GPT_TAIL_BYTES, type GptTable, isProtected, parseGpt } from '../model/gpt.ts'
 import { addEntries, renamed } from '../model/gpt-edit.ts'
 import type { GptEntry } from '../model/gpt-entry.ts'
 import { ESP_TYPE, type LoaderRole, ROLES, type Role } from '../model/layout.ts'
 import { encodeLoadOption } from '../model/load-option.ts'
+import { type MbrTable, readMbr } from '../model/mbr.ts'
 import type { CarvedPart, TakeoverJournal } from './journal.ts'
 
 export const SECTOR_BYTES = 512
 /** Where GRUB is for BIOS, by its type: UEFI has none for it. */
-const BIOS_BOOT = '21686148-6449-6e6f-744e-656564454649'
-const LINUX = '0fc63daf-8483-4772-8e79-3d69d8477de4'
+export const BIOS_BOOT = '21686148-6449-6e6f-744e-656564454649'
+export const LINUX = '0fc63daf-8483-4772-8e79-3d69d8477de4'
 /** As in layouts/. */
 const TYPES: Record<Role, string> = {
   bootstate: '8e0d3b26-5b2c-4c35-9c0c-0d5c8f2b7a10',
@@ -36,11 +37,25 @@ export async function readDiskTable(disk: Region): Promise<DiskTable> {
   return { table: parseGpt(head, tail, disk.bytes, SECTOR_BYTES), head }
 }
 
+/** Its first sector says that there is a GPT; else what is in that sector is the table. */
+export async function hasGpt(disk: Region): Promise<boolean> {
+  return isProtected(await readSectors(disk, 0, 1))
+}
+
+/** Throws `LAYOUT_INVALID`. */
+export function readMbrTable(disk: Region): Promise<MbrTable> {
+  return readMbr((lba) => readSectors(disk, lba, 1), Math.floor(disk.bytes / SECTOR_BYTES))
+}
+
+export async function readSectors(disk: Region, lba: number, count: number): Promise<Buffer> {
+  const sectors = Buffer.alloc(count * SECTOR_BYTES)
+  await disk.read(sectors, lba * SECTOR_BYTES)
+  return sectors
+}
+
 export async function readBootSector(host: Host, path: string): Promise<Buffer> {
-  const sector = Buffer.alloc(SECTOR_BYTES)
   const disk = await host.openRegion(path)
-  await disk.read(sector, 0).finally(() => disk.close())
-  return sector
+  return readSectors(disk, 0, 1).finally(() => disk.close())
 }
 
 /** Of a takeover, as far as the table is concerned. */

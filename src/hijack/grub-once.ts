@@ -19,6 +19,7 @@ function entryText({ fsUuid, slot, captured, arguments: words }: RehearsalEntry)
   return `${BEGIN}
 menuentry 'pine-update: rehearsal of the new system' --id ${ENTRY_ID} {
   insmod part_gpt
+  insmod part_msdos
   insmod ext2
   insmod xfs
   insmod loopback

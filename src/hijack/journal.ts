@@ -8,6 +8,8 @@ import type { EfiFacts } from './efi-facts.ts'
 
 const Whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const Guid = v.pipe(v.string(), v.regex(/^[0-9a-f-]{36}$/))
+/** GUID of a GPT, or signature of an MBR. */
+const TableId = v.pipe(v.string(), v.regex(/^([0-9a-f-]{36}|[0-9a-f]{8})$/))
 const Piece = v.object({ offset: Whole, content: v.string() })
 
 /** On a machine with UEFI. */
@@ -28,7 +30,7 @@ export type EfiJournal = v.InferOutput<typeof Efi>
 const Journal = v.object({
   format: v.literal(1),
   startedAt: v.string(),
-  disk: v.object({ path: v.string(), tableId: Guid, bytes: Whole }),
+  disk: v.object({ path: v.string(), tableId: TableId, bytes: Whole }),
   /** The partition of the old root. */
   root: v.object({ number: Whole, offset: Whole, bytes: Whole, fsUuid: v.string() }),
   /** The file that is carved into partitions. */
@@ -53,7 +55,7 @@ const Journal = v.object({
   auto: v.nullable(v.object({ deadline: Whole, hold: v.nullable(v.picklist(HOLDS)) })),
   /** The image and all else was written and read back. */
   isStaged: v.boolean(),
-  /** What commit writes over, in base64; null before it. */
+  /** What commit writes over, in its order and in base64; null before it. A sector that it writes twice is there twice. */
   before: v.nullable(v.array(Piece)),
   /** Null on a machine with BIOS. */
   efi: v.nullable(Efi),

@@ -72,8 +72,8 @@ async function chosenByFirmware(
 
 /** The boot sector is none of those that the old system had when commit noted them. */
 async function isFlipped(host: Host, { before, disk }: TakeoverJournal): Promise<boolean> {
-  const noted = before?.find(({ offset }) => offset === 0)
-  if (noted === undefined) return false
+  const noted = (before ?? []).filter(({ offset }) => offset === 0)
+  if (noted.length === 0) return false
   const sector = await readBootSector(host, disk.path)
-  return !sector.equals(Buffer.from(noted.content, 'base64'))
+  return noted.every(({ content }) => !sector.equals(Buffer.from(content, 'base64')))
 }

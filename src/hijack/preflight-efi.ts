@@ -15,7 +15,7 @@ export function efiProblems(facts: BoxFacts): Problem[] {
   return efi === undefined ? [] : RULES.flatMap((rule) => rule(efi, facts) ?? [])
 }
 
-const RULES: readonly Rule[] = [loadsOurs, trustsOurs, keepsVariables, hasEsp, hasRoom, startsGrub]
+const RULES: readonly Rule[] = [loadsOurs, trustsOurs, hasGpt, keepsVariables, hasEsp, hasRoom, startsGrub]
 
 function loadsOurs({ wordBits }: EfiFacts, { machine }: BoxFacts): Problem | undefined {
   if (wordBits === 64 && machine === 'x86_64') return undefined
@@ -30,6 +30,14 @@ function trustsOurs({ secureBoot }: EfiFacts): Problem | undefined {
   return stop(
     'Secure Boot is on: our loader is not signed, and the firmware would not start it',
     'switch Secure Boot off in the panel of the hoster, or in the menu of the firmware',
+  )
+}
+
+function hasGpt(_: EfiFacts, { disk }: BoxFacts): Problem | undefined {
+  if (disk === undefined || disk.table !== 'dos') return undefined
+  return stop(
+    `UEFI has started it from ${disk.path} with an MBR; such a disk can be taken over with BIOS only`,
+    'use "install" on an idle disk',
   )
 }
 

@@ -7,6 +7,8 @@ import { type Problem, stop } from './problem.ts'
 
 /** File systems that keep what is allocated where it is, and that GRUB can write one sector of. */
 const CARVED = ['ext4', 'xfs']
+/** An MBR becomes a GPT at commit. */
+export const TABLES = ['gpt', 'dos']
 const WRITTEN_BY_GRUB = ['ext2', 'ext3', 'ext4', 'xfs', 'vfat']
 /** Measured: a Debian kernel started by GRUB out of a squashfs image; ../docs/hijack.md. */
 const SMALLEST_MEMORY = 110 * 1024 ** 2
@@ -27,7 +29,10 @@ const RULES: readonly Rule[] = [
   notOurs,
   rootIsPartition,
   rootCanBeCarved,
-  tableIsGpt,
+  tableIsKnown,
+  tableHasName,
+  diskHasNoTwin,
+  nothingNamesTable,
   loaderIsGrub,
   loaderCanBeAsked,
   loaderForgets,
@@ -64,10 +69,38 @@ function rootCanBeCarved({ root: { mount } }: BoxFacts): Problem | undefined {
   )
 }
 
-function tableIsGpt({ disk }: BoxFacts): Problem | undefined {
-  if (disk === undefined || (disk.table === 'gpt' && disk.sectorBytes === 512)) return undefined
+function tableIsKnown({ disk }: BoxFacts): Problem | undefined {
+  if (disk === undefined || (TABLES.includes(disk.table) && disk.sectorBytes === 512)) return undefined
   const found = `a partition table of the kind "${disk.table}" with sectors of ${disk.sectorBytes} bytes`
-  return stop(`${disk.path} has ${found}, expected gpt and 512`, 'use "install" on an idle disk')
+  const expected = `${TABLES.join(' or ')} and 512`
+  return stop(`${disk.path} has ${found}, expected ${expected}`, 'use "install" on an idle disk')
+}
+
+/** The rehearsal finds its disk by it. */
+function tableHasName({ disk }: BoxFacts): Problem | undefined {
+  if (disk?.table !== 'dos' || /^(?!0{8})[0-9a-f]{8}$/.test(disk.tableId)) return undefined
+  return stop(
+    `the partition table of ${disk.path} has no signature: its disk could not be told from others`,
+    `give it one with "sfdisk --disk-id ${disk.path} 0x$(openssl rand -hex 4)", and restart`,
+  )
+}
+
+/** The initramfs of the rehearsal takes the first disk with that table, and writes to it. */
+function diskHasNoTwin({ disk, twins }: BoxFacts): Problem | undefined {
+  if (disk === undefined || twins.length === 0) return undefined
+  return stop(
+    `${[disk.path, ...twins].join(' and ')} have the same partition table: one is a copy of the other`,
+    'detach the copy, or give it another identity with "sfdisk --disk-id"',
+  )
+}
+
+/** The PARTUUIDs of an MBR are its signature and a number: as a GPT the disk has others. */
+function nothingNamesTable({ disk, byPartuuid }: BoxFacts): Problem | undefined {
+  if (disk?.table !== 'dos' || byPartuuid.length === 0) return undefined
+  return stop(
+    `${byPartuuid.join(' and ')} name partitions of ${disk.path} by PARTUUID, which changes with the partition table`,
+    'name them by UUID there, as "blkid" prints it; for the kernel GRUB_DISABLE_LINUX_PARTUUID=true in /etc/default/grub and "update-grub"; then restart',
+  )
 }
 
 /** UEFI reads no boot sector. */

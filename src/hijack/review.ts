@@ -4,6 +4,7 @@ import { digestRegion } from '../core/digest-region.ts'
 import { PineError } from '../core/error.ts'
 import type { Host } from '../host/host.ts'
 import { nativeHashing } from '../host/native.ts'
+import { ROLES } from '../model/layout.ts'
 import type { ImageRecord } from '../model/records.ts'
 import { type BoxFacts, readBoxFacts } from './box-facts.ts'
 import { checkCommit } from './commit.ts'
@@ -11,8 +12,9 @@ import { type Identity, readIdentity } from './identity.ts'
 import { readImageFacts } from './image-facts.ts'
 import { efiJournal, type TakeoverJournal } from './journal.ts'
 import { type Network, parseNetwork } from './network.ts'
+import { numbersFor } from './numbers.ts'
 import { type OldSystem, readOldSystem } from './old-system.ts'
-import { boxProblems, imageProblems } from './preflight.ts'
+import { boxProblems, imageProblems, TABLES } from './preflight.ts'
 import { type Problem, stop } from './problem.ts'
 import { readNetwork } from './read-network.ts'
 import { roomProblem, type Sizes, type Wanted, wantedPartitions } from './wanted.ts'
@@ -74,11 +76,15 @@ export async function review(host: Host, request: TakeoverRequest): Promise<Revi
 }
 
 /** Where there is a disk that it could be done to. */
-async function commitProblems(host: Host, { disk, grub, efi }: BoxFacts): Promise<Problem[]> {
+async function commitProblems(host: Host, { disk, root, grub, efi }: BoxFacts): Promise<Problem[]> {
   const hasLoader = efi === undefined ? grub.inBootSector : efi.esp !== undefined
-  if (disk?.table !== 'gpt' || !hasLoader) return []
+  if (disk === undefined || !TABLES.includes(disk.table) || !hasLoader) return []
   try {
-    await checkCommit(host, disk.path, efiJournal(efi))
+    await checkCommit(host, disk.path, {
+      efi: efiJournal(efi),
+      ...(root.partition && { root: root.partition }),
+    })
+    await numbersFor(host, disk.path, ROLES.length)
     return []
   } catch (error) {
     if (!(error instanceof PineError)) throw error

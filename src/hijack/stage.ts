@@ -3,10 +3,8 @@ import { PineError } from '../core/error.ts'
 import type { OnProgress } from '../core/progress.ts'
 import type { Carving } from '../host/extents.ts'
 import type { Host } from '../host/host.ts'
-import { freeNumbers } from '../model/gpt-edit.ts'
 import { carve, releaseCarved } from './carve.ts'
 import { writeBootstate, writeSlot, writeState, writeSwap } from './content.ts'
-import { readDiskTable } from './disk-table.ts'
 import {
   efiJournal,
   FOLDER,
@@ -15,6 +13,7 @@ import {
   type TakeoverJournal,
   writeJournal,
 } from './journal.ts'
+import { numbersFor } from './numbers.ts'
 import { verifyStaged } from './rehearse.ts'
 import { type Review, requireNoStop, type TakeoverRequest } from './review.ts'
 
@@ -109,18 +108,4 @@ function journalOf({ facts, image }: Review, request: TakeoverRequest, now: Date
     before: null,
     efi: efiJournal(efi),
   }
-}
-
-/** Up to here our loader looks for the bootstate partition. */
-const LAST_NUMBER = 16
-
-/** Numbers that are free in the table: what has one keeps it, and with it the name of its device. */
-async function numbersFor(host: Host, path: string, count: number): Promise<number[]> {
-  const disk = await host.openRegion(path)
-  const { table } = await readDiskTable(disk).finally(() => disk.close())
-  const numbers = freeNumbers(table, count)
-  if (numbers.length === count && numbers.every((number) => number <= LAST_NUMBER)) return numbers
-  throw new PineError('TAKEOVER_REFUSED', `${path} has too many partitions: ${count} more are needed`, {
-    hint: 'remove some of them',
-  })
 }

@@ -57,6 +57,12 @@ function requireChangeable(before: GptTable, wanted: GptTable): void {
   if (identity(before) !== identity(wanted)) throw new Error('these are the tables of two disks')
 }
 
+/** Where partitions of a new table may begin, so that each change of it finds a place for its second list. */
+export function roomForLists(sectorBytes: number, entryCount: number): number {
+  const sectors = arraySectors(entryCount, sectorBytes)
+  return Math.max(...freePlaces(sectorBytes, sectors)) + sectors
+}
+
 const PHYSICAL_BYTES = 4096
 
 /** The usual place; behind it, in other physical sectors; right behind it. */

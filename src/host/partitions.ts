@@ -33,7 +33,7 @@ export async function listPartitions(host: Host): Promise<KnownPartition[]> {
   )
 }
 
-/** The device of the one disk whose partition table has that GUID. Throws `NOT_A_PINE_DISK`, `DISK_AMBIGUOUS`. */
+/** The device of the one disk whose partition table has that GUID or signature. Throws `NOT_A_PINE_DISK`, `DISK_AMBIGUOUS`. */
 export async function diskWithTable(host: Host, tableId: string): Promise<string> {
   const columns = ['--output', 'NAME,TYPE,PTUUID']
   const listed = await host.exec('lsblk', ['--json', '--list', '--paths', '--nodeps', ...columns])

@@ -63,7 +63,7 @@ export function parseGpt(
 }
 
 /** Type ee, from sector 1 on: without it the kernel looks no further. block/partitions/efi.c, `is_pmbr_valid` */
-function isProtected(head: Buffer): boolean {
+export function isProtected(head: Buffer): boolean {
   if (head.length < 512 || head.readUInt16LE(510) !== 0xaa55) return false
   const records = [446, 462, 478, 494]
   return records.some((at) => head[at + 4] === 0xee && head.readUInt32LE(at + 8) === 1)

@@ -2,7 +2,7 @@ import { type Layout, ROLES, type Role } from './layout.ts'
 
 /** A disk whose partitions are not in its table yet: the rehearsal of a takeover. */
 export interface Rehearsal {
-  /** Identifies the disk: the GUID of its table, lower case. */
+  /** Identifies the disk: GUID or signature of its table, lower case. */
   tableId: string
   parts: readonly RehearsedPart[]
 }

@@ -12,6 +12,7 @@ import { keyChain } from './targets/key-lists.ts'
 import { keyTargets } from './targets/keys.ts'
 import { layoutJson } from './targets/layout.ts'
 import { loadOption } from './targets/load-option.ts'
+import { mbr } from './targets/mbr.ts'
 import { msgpackTargets } from './targets/msgpack.ts'
 import { decoderTargets } from './targets/native-decoders.ts'
 import { encoderTargets } from './targets/native-encoders.ts'
@@ -35,6 +36,7 @@ export const TARGETS: readonly TargetEntry[] = [
   bootstateArea,
   loadOption,
   layoutJson,
+  mbr,
   ...diskTargets,
   ...takeoverTargets,
   ...textTargets,

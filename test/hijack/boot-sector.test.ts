@@ -1,5 +1,3 @@
-import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type CoreImage, embedCore, makeCoreImage } from '../../src/boot/grub-core.ts'
@@ -11,8 +9,9 @@ import {
   type SectorRun,
 } from '../../src/hijack/boot-sector.ts'
 import { realHost } from '../../src/host/real-host.ts'
-import { openDevices, withoutDevices } from '../faults/devices.ts'
+import { withoutDevices } from '../faults/devices.ts'
 import { openWorkshop, type Workshop } from '../support/cli.ts'
+import { installDebianGrub } from './debian-grub.ts'
 import { MIB, makeDisk, readAt, SECTOR, writePieces } from './gpt-disk.ts'
 
 let shop: Workshop
@@ -54,44 +53,23 @@ describe('the sectors of the core in use', () => {
   test.skipIf(reason !== undefined)(
     'are all of those that Debian\u2019s own grub-bios-setup writes',
     async () => {
-      const devices = openDevices()
-      try {
-        const path = shop.path('debian')
-        makeDisk(path)
-        const before = readAt(path, 0, 2 * MIB)
-        installDebian(path, devices.ext4(shop.path('grub'), smallExt4()))
-        const used = await usedOn(path)
-        const isWritten = (lba: number) =>
-          !readAt(path, lba * SECTOR, SECTOR).equals(before.subarray(lba * SECTOR, (lba + 1) * SECTOR))
-        const written = Array.from({ length: 2048 }, (_, index) => 2048 + index).filter(isWritten)
-        const inUse = used.flatMap(({ lba, sectors }) =>
-          Array.from({ length: sectors }, (_, index) => lba + index),
-        )
-        expect(written.filter((lba) => !inUse.includes(lba))).toEqual([])
-        // Twice the core: it adds what mends the core when sectors go bad.
-        expect(inUse.length).toBeGreaterThan((1.9 * image.core.length) / SECTOR)
-        expect(inUse.filter((lba) => !written.includes(lba)).length).toBeLessThan(8)
-      } finally {
-        devices.close()
-      }
+      const path = shop.path('debian')
+      makeDisk(path)
+      const before = readAt(path, 0, 2 * MIB)
+      installDebianGrub(path, image, shop.path('grub'))
+      const used = await usedOn(path)
+      const isWritten = (lba: number) =>
+        !readAt(path, lba * SECTOR, SECTOR).equals(before.subarray(lba * SECTOR, (lba + 1) * SECTOR))
+      const written = Array.from({ length: 2048 }, (_, index) => 2048 + index).filter(isWritten)
+      const inUse = used.flatMap(({ lba, sectors }) =>
+        Array.from({ length: sectors }, (_, index) => lba + index),
+      )
+      expect(written.filter((lba) => !inUse.includes(lba))).toEqual([])
+      // Twice the core: it adds what mends the core when sectors go bad.
+      expect(inUse.length).toBeGreaterThan((1.9 * image.core.length) / SECTOR)
+      expect(inUse.filter((lba) => !written.includes(lba)).length).toBeLessThan(8)
     },
   )
-
-  function smallExt4(): string {
-    const file = shop.path('grub.ext4')
-    writeFileSync(file, Buffer.alloc(8 * MIB))
-    execFileSync('mke2fs', ['-q', '-F', '-t', 'ext4', file])
-    return file
-  }
-
-  function installDebian(path: string, folder: string): void {
-    writeFileSync(`${folder}/boot.img`, image.boot)
-    writeFileSync(`${folder}/core.img`, image.core)
-    const device = execFileSync('findmnt', ['-no', 'SOURCE', folder], { encoding: 'utf8' }).trim()
-    writeFileSync(shop.path('device.map'), `(hd0) ${path}\n(hd1) ${device}\n`)
-    const map = ['-m', shop.path('device.map'), '-d', folder]
-    execFileSync('/usr/lib/grub/i386-pc/grub-bios-setup', [...map, '(hd0)'], { stdio: 'pipe' })
-  }
 
   /** What is found where the first sector of the core has that list. */
   const listOf = (runs: readonly SectorRun[], change = (_: Buffer) => {}) => {

@@ -3,6 +3,7 @@ import { PineError } from '../../src/core/error.ts'
 import { readBoxFacts } from '../../src/hijack/box-facts.ts'
 import type { Host } from '../../src/host/host.ts'
 import { realHost } from '../../src/host/real-host.ts'
+import { memoryRegion } from '../support/memory-region.ts'
 
 /** A machine of a few files and nothing else. */
 function machine(files: Readonly<Record<string, string | Error>>): Host {
@@ -47,4 +48,63 @@ test('memory is what the machine has, not what its kernel leaves; whoever is not
   const seen = { '/proc/meminfo': meminfo, '/proc/iomem': iomem }
   expect((await readBoxFacts(machine(seen))).memoryBytes).toBe(0x9ec00 + 127 * 1024 ** 2)
   expect((await readBoxFacts(machine({ ...seen, '/proc/iomem': hidden }))).memoryBytes).toBe(90 * 1024 ** 2)
+})
+
+const DISK = {
+  blockdevices: [
+    { path: '/dev/vda', type: 'disk', size: 1024 ** 3, 'log-sec': 512, pttype: 'dos', ptuuid: '1A2B3C4D' },
+    {
+      ...{ path: '/dev/vda1', pkname: '/dev/vda', type: 'part', size: 1024 ** 2, 'log-sec': 512 },
+      ...{ fstype: 'ext4', pttype: 'dos', ptuuid: '1a2b3c4d' },
+    },
+  ],
+}
+const FILES = {
+  '/proc/self/mountinfo': '1 0 252:1 / / rw - ext4 /dev/vda1 rw\n',
+  '/sys/class/block/vda1/partition': '1\n',
+  '/sys/class/block/vda1/start': '2048\n',
+}
+
+function withDisks(files: Record<string, string>, more: object[] = []): Host {
+  const box = machine({ ...FILES, ...files })
+  const listed = { blockdevices: [...DISK.blockdevices, ...more] }
+  const exec: Host['exec'] = async (command, args) =>
+    command === 'lsblk' ? JSON.stringify(listed) : box.exec(command, args)
+  const openRegion: Host['openRegion'] = async () => ({
+    ...{ ...memoryRegion(Buffer.alloc(512)), dropCache: async () => undefined },
+    ...{ tryLock: () => true, lockId: async () => undefined, close: async () => undefined },
+  })
+  return { ...box, exec, openRegion }
+}
+
+test('a disk that is a copy of that of the root is known by its table', async () => {
+  const other = { path: '/dev/vdb', type: 'disk', size: 1024 ** 3, 'log-sec': 512, pttype: 'dos' }
+  const copy = withDisks({}, [
+    { ...other, ptuuid: '1a2b3c4d' },
+    { ...other, path: '/dev/vdc', ptuuid: '99999999' },
+  ])
+  expect((await readBoxFacts(copy)).twins).toEqual(['/dev/vdb'])
+  expect((await readBoxFacts(withDisks({}))).twins).toEqual([])
+})
+
+test.each<[string, Record<string, string>, string[]]>([
+  ['nothing does', { '/etc/fstab': 'UUID=1 / ext4 defaults 0 1\n', '/proc/cmdline': 'root=UUID=1 ro' }, []],
+  ['a comment does', { '/etc/fstab': '  # PARTUUID=1a2b3c4d-01 / ext4\nUUID=1 / ext4\n' }, []],
+  ['it is another disk', { '/etc/fstab': 'PARTUUID=99999999-01 /srv ext4\n' }, []],
+  ['its fstab does', { '/etc/fstab': 'PARTUUID=1A2B3C4D-01 / ext4 defaults 0 1\n' }, ['/etc/fstab']],
+  [
+    'its fstab does by a link',
+    { '/etc/fstab': '/dev/disk/by-partuuid/1a2b3c4d-05 none swap\n' },
+    ['/etc/fstab'],
+  ],
+  ['its crypttab does', { '/etc/crypttab': 'x PARTUUID=1a2b3c4d-02 none luks\n' }, ['/etc/crypttab']],
+  [
+    'its loader does',
+    { '/proc/cmdline': 'root=PARTUUID=1a2b3c4d-01 ro' },
+    ['the command line of the kernel'],
+  ],
+])('what names partitions by the signature of the table, where %s', async (_, files, expected) => {
+  const facts = await readBoxFacts(withDisks(files))
+  expect(facts.disk?.tableId).toBe('1a2b3c4d')
+  expect(facts.byPartuuid).toEqual(expected)
 })

@@ -10,7 +10,18 @@ import type { Host } from '../../src/host/host.ts'
 import { realHost } from '../../src/host/real-host.ts'
 import { fillRoot, run } from './box-files.ts'
 import { carvingIn, hostIn } from './box-host.ts'
-import { BIOS_BOOT, DEBIAN, endsOf, MIB, makeDisk, parse, readAt, SECTOR, writePieces } from './gpt-disk.ts'
+import {
+  BIOS_BOOT,
+  DEBIAN,
+  endsOf,
+  MIB,
+  makeDisk,
+  parse,
+  readAt,
+  SECTOR,
+  sfdiskTable,
+  writePieces,
+} from './gpt-disk.ts'
 import { withoutRoot } from './old-root.ts'
 
 /** A server that somebody else set up: a disk with its loader and its root, which is mounted here. */
@@ -49,17 +60,21 @@ async function makeLoaders(): Promise<Loaders> {
   return { old, ours }
 }
 
-/** As Debian's installer leaves it, with GRUB at the start of its own partition. `script` is for sfdisk. */
+/**
+ * As Debian's installer leaves it, with GRUB at the start of its own partition, and with an MBR right behind it. `script` is for
+ * sfdisk; the largest partition is the root.
+ */
 export async function makeBox(script = DEBIAN): Promise<Box> {
   made ??= makeLoaders()
   const loaders = await made
   const dir = mkdtempSync(join(tmpdir(), 'pine-box-'))
   const disk = join(dir, 'disk')
   makeDisk(disk, script, DISK_BYTES)
-  const { bootCode, core } = embedCore(loaders.old, { coreLba: CORE_LBA, availableBytes: MIB })
+  const coreLba = hasMbr(disk) ? 1 : CORE_LBA
+  const { bootCode, core } = embedCore(loaders.old, { coreLba, availableBytes: MIB })
   writePieces(disk, [
     { offset: 0, bytes: newBootSector(readAt(disk, 0, SECTOR), bootCode) },
-    { offset: CORE_LBA * SECTOR, bytes: core },
+    { offset: coreLba * SECTOR, bytes: core },
   ])
   const box = mountBox(dir, loaders, (device) => run('mkfs.ext4', ['-q', ...FORMAT, device]))
   fillRoot(box.folder)
@@ -83,8 +98,7 @@ function mountBox(dir: string, loaders: Loaders, prepare: (device: string) => vo
   const close = (): void => {
     for (const each of undo.splice(0).reverse()) each()
   }
-  const mount = (number: number, at: string): void => {
-    const { offset, bytes } = placeOf(disk, number)
+  const mount = ({ offset, bytes }: Place, at: string): void => {
     const where = ['--offset', String(offset), '--sizelimit', String(bytes)]
     const device = run('losetup', ['--find', '--show', ...where, disk]).trim()
     undo.push(() => run('losetup', ['--detach', device]))
@@ -95,8 +109,9 @@ function mountBox(dir: string, loaders: Loaders, prepare: (device: string) => vo
     undo.push(() => run('umount', ['--lazy', at]))
   }
   try {
-    mount(2, folder)
-    if (hasBoot(disk)) mount(3, join(folder, 'boot'))
+    mount(rootOf(disk), folder)
+    const boot = bootOf(disk)
+    if (boot !== undefined) mount(boot, join(folder, 'boot'))
   } catch (error) {
     close()
     throw error
@@ -112,19 +127,56 @@ start=2MiB, size=440MiB
 start=442MiB, size=32MiB, name=boot
 `
 
-function hasBoot(disk: string): boolean {
-  return parse(endsOf(disk)).entries.some(({ name }) => name === 'boot')
+/** One on which / is a logical partition. */
+export const WITH_MBR = `label: dos
+start=1MiB, size=4MiB, type=82, bootable
+start=5MiB, size=480MiB, type=5
+start=6MiB, size=8MiB, type=83
+start=16MiB, size=460MiB, type=83
+`
+
+interface Place {
+  number: number
+  offset: number
+  bytes: number
 }
 
-/** The partition of the old root; the second one. */
-export function rootOf(disk: string): { offset: number; bytes: number } {
-  return placeOf(disk, 2)
+/** The first sector holds the table itself. */
+export function hasMbr(disk: string): boolean {
+  return readAt(disk, 450, 1)[0] !== 0xee
 }
 
-function placeOf(disk: string, wanted: number): { offset: number; bytes: number } {
-  const entry = parse(endsOf(disk)).entries.find(({ number }) => number === wanted)
-  if (entry === undefined) throw new Error(`${disk} has no partition ${wanted}`)
-  return { offset: entry.firstLba * SECTOR, bytes: (entry.lastLba + 1 - entry.firstLba) * SECTOR }
+/** The partition of the old root: before and after a commit. */
+export function rootOf(disk: string): Place {
+  const [root] = placesOn(disk).sort((one, other) => other.bytes - one.bytes)
+  if (root === undefined) throw new Error(`${disk} has no partition`)
+  return root
+}
+
+/** Undefined where /boot is in it. */
+export function bootOf(disk: string): Place | undefined {
+  const entry = hasMbr(disk) ? undefined : parse(endsOf(disk)).entries.find(({ name }) => name === 'boot')
+  return placesOn(disk).find(({ number }) => number === entry?.number)
+}
+
+const EXTENDED = '5'
+
+function placesOn(disk: string): Place[] {
+  if (!hasMbr(disk))
+    return parse(endsOf(disk)).entries.map((entry) => placeOf(entry.number, entry.firstLba, entry.lastLba))
+  const { partitions } = sfdiskTable(disk)
+  return partitions
+    .filter(({ type }) => type !== EXTENDED)
+    .map(({ node, start, size }) => placeOf(Number(node.slice(disk.length)), start, start + size - 1))
+}
+
+function placeOf(number: number, firstLba: number, lastLba: number): Place {
+  return { number, offset: firstLba * SECTOR, bytes: (lastLba + 1 - firstLba) * SECTOR }
+}
+
+/** As libblkid says: by it a disk is found. */
+export function tableIdOf(disk: string): string {
+  return hasMbr(disk) ? sfdiskTable(disk).id.replace('0x', '') : parse(endsOf(disk)).diskGuid
 }
 
 /** All of the disk that is not the old root: both copies of the table, the boot sector, the partition of GRUB. */

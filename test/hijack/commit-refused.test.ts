@@ -32,7 +32,7 @@ describe.skipIf(reason !== undefined)('commit is refused', () => {
     async (_, lines, text) => {
       box = await makeRehearsed(['label: gpt', ...lines].join('\n'))
       const refused = { code: 'TAKEOVER_REFUSED', message: expect.stringContaining(text) }
-      await expect(checkCommit(box.host, DEVICE, null)).rejects.toMatchObject(refused)
+      await expect(checkCommit(box.host, DEVICE, { efi: null })).rejects.toMatchObject(refused)
       const [before, files] = [aroundRoot(box.disk), filesOf(box.folder)]
       await expect(commitOn(box)).rejects.toMatchObject(refused)
       expect(aroundRoot(box.disk).equals(before)).toBe(true)
@@ -43,6 +43,6 @@ describe.skipIf(reason !== undefined)('commit is refused', () => {
 
   test('on no server as Debian sets it up', async () => {
     box = await makeRehearsed()
-    await checkCommit(box.host, DEVICE, null)
+    await checkCommit(box.host, DEVICE, { efi: null })
   })
 })

@@ -26,8 +26,8 @@ export interface Ends {
 }
 
 /** A box whose new system came through its rehearsal; whoever asks for it closes it. */
-export async function openRehearsed(): Promise<{ box: Box; ends: Ends }> {
-  const box = await makeBox()
+export async function openRehearsed(script?: string): Promise<{ box: Box; ends: Ends }> {
+  const box = await makeBox(script)
   const [original, files] = [aroundRoot(box.disk), filesOf(box.folder)]
   await becomeRehearsed(box)
   const known = await knownOf(box, { journal: await journalIn(box), old: NOW })

@@ -33,7 +33,8 @@ export function makeDisk(path: string, script = DEBIAN, bytes = 128 * MIB): void
   const known = made.get(`${script} ${bytes}`)
   if (known === undefined) {
     execFileSync('sfdisk', ['--quiet', path], { input: script, stdio: 'pipe', env: UTF8 })
-    made.set(`${script} ${bytes}`, endsOf(path))
+    // Logical partitions are described in between.
+    if (!script.startsWith('label: dos')) made.set(`${script} ${bytes}`, endsOf(path))
     return
   }
   const { head, tail } = known
@@ -79,6 +80,23 @@ export function writePieces(path: string, pieces: readonly GptPiece[]): void {
 /** What real sfdisk says of it. */
 export function sfdisk(path: string): string {
   return execFileSync('sfdisk', ['--json', path], { encoding: 'utf8', stdio: 'pipe', env: UTF8 })
+}
+
+export interface SfdiskTable {
+  id: string
+  partitions: {
+    node: string
+    start: number
+    size: number
+    type: string
+    uuid?: string
+    name?: string
+    attrs?: string
+  }[]
+}
+
+export function sfdiskTable(path: string): SfdiskTable {
+  return (JSON.parse(sfdisk(path)) as { partitiontable: SfdiskTable }).partitiontable
 }
 
 const ROLES: readonly [string, number][] = [

@@ -10,6 +10,7 @@ import { GOOD_BOX, GOOD_IMAGE, GOOD_UEFI_BOX, ROOT } from './takeover-facts.ts'
 const [PARTITION, DISK] = ROOT.stack
 if (PARTITION === undefined || DISK === undefined) throw new Error('the root is on nothing')
 
+const MBR = { ...DISK, table: 'dos', tableId: '1a2b3c4d' }
 const on = (fs: string) => ({ ...ROOT, mount: { ...ROOT.mount, fs } })
 const LVM = {
   mount: { ...ROOT.mount, source: '/dev/mapper/vg-root' },
@@ -36,6 +37,11 @@ test('and of one that UEFI starts, whose boot sector nobody reads', () => {
   expect(boxProblems(GOOD_UEFI_BOX)).toEqual([])
 })
 
+test('nor of one with an MBR; a GPT keeps its PARTUUIDs', () => {
+  expect(boxProblems({ ...GOOD_BOX, disk: MBR })).toEqual([])
+  expect(boxProblems({ ...GOOD_BOX, byPartuuid: ['/etc/fstab'] })).toEqual([])
+})
+
 const REFUSED: [string, Partial<BoxFacts>, string][] = [
   ['ours already', { isOurs: true }, 'runs pine-update already'],
   [
@@ -46,11 +52,33 @@ const REFUSED: [string, Partial<BoxFacts>, string][] = [
   ['a root on no device', { root: { ...TMPFS, mount: { ...TMPFS.mount, fs: 'ext4' } } }, '/ is on overlay,'],
   ['btrfs', { root: on('btrfs') }, '/ is btrfs, expected ext4 or xfs'],
   ['an ext3 without extents', { root: on('ext3') }, '/ is ext3'],
-  ['an MBR', { disk: { ...DISK, table: 'dos' } }, '/dev/vda has a partition table of the kind "dos"'],
+  [
+    'a table of a Mac',
+    { disk: { ...DISK, table: 'mac' } },
+    '/dev/vda has a partition table of the kind "mac"',
+  ],
+  [
+    'no table',
+    { disk: { ...DISK, table: '' } },
+    'of the kind "" with sectors of 512 bytes, expected gpt or dos',
+  ],
+  ['an MBR of large sectors', { disk: { ...MBR, sectorBytes: 4096 } }, '"dos" with sectors of 4096 bytes'],
+  ['an MBR that has no signature', { disk: { ...MBR, tableId: '' } }, 'has no signature'],
+  ['an MBR whose signature is zero', { disk: { ...MBR, tableId: '00000000' } }, 'has no signature'],
+  [
+    'a disk of which there is a copy',
+    { twins: ['/dev/vdb'] },
+    '/dev/vda and /dev/vdb have the same partition table',
+  ],
+  [
+    'an MBR whose partitions are called by it',
+    { disk: MBR, byPartuuid: ['/etc/fstab', 'the command line of the kernel'] },
+    '/etc/fstab and the command line of the kernel name partitions of /dev/vda by PARTUUID, which changes',
+  ],
   [
     'large sectors',
     { disk: { ...DISK, sectorBytes: 4096 } },
-    'with sectors of 4096 bytes, expected gpt and 512',
+    'with sectors of 4096 bytes, expected gpt or dos and 512',
   ],
   [
     'another loader',
@@ -86,6 +114,7 @@ const REFUSED_ON_UEFI: [string, Partial<BoxFacts>, string][] = [
   ['with 32 bits', uefi({ wordBits: 32 }), 'UEFI with 32 bits on x86_64, expected 64 bits'],
   ['of another CPU', { ...GOOD_UEFI_BOX, machine: 'aarch64' }, 'UEFI with 64 bits on aarch64'],
   ['whose variables cannot be written', uefi({ canWriteVariables: false }), 'variables of the firmware'],
+  ['with an MBR', { ...GOOD_UEFI_BOX, disk: MBR }, 'UEFI has started it from /dev/vda with an MBR'],
   [
     'with its partition not mounted',
     uefi({ esp: undefined }),

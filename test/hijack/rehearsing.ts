@@ -5,22 +5,22 @@ import type { Plan } from '../../src/plan/step.ts'
 import { planConfirm } from '../../src/plan/verdict.ts'
 import { executePlan } from '../../src/run/execute.ts'
 import { observe, withMachine } from '../../src/run/machine.ts'
-import { type Box, makeBox } from './box.ts'
+import { type Box, bootOf, hasMbr, makeBox, rootOf, tableIdOf } from './box.ts'
 import { run } from './box-files.ts'
 import { DEVICE } from './box-host.ts'
-import { endsOf, parse } from './gpt-disk.ts'
 import { armOn, makeImage, stageOn } from './takeover-steps.ts'
 
-/** A file as GRUB's own drivers read it: the disk as it is, and no journal. */
-export function readByGrub(disk: string, path: string, partition = 2): Buffer {
-  return execFileSync('grub-fstest', [disk, 'cat', `(loop0,gpt${partition})${path}`], {
+/** A file as GRUB's own drivers read it: the disk as it is, and no journal. By default of the old root. */
+export function readByGrub(disk: string, path: string, partition = rootOf(disk).number): Buffer {
+  const name = `${hasMbr(disk) ? 'msdos' : 'gpt'}${partition}`
+  return execFileSync('grub-fstest', [disk, 'cat', `(loop0,${name})${path}`], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
 }
 
 /** A file in /boot, wherever that is. */
 export function readBoot(disk: string, name: string): Buffer {
-  const own = parse(endsOf(disk)).entries.find((entry) => entry.name === 'boot')
+  const own = bootOf(disk)
   return own === undefined ? readByGrub(disk, `/boot/${name}`) : readByGrub(disk, `/${name}`, own.number)
 }
 
@@ -36,7 +36,7 @@ export function startRehearsal({ disk, folder }: Box): string {
 /** What the new system does in its rehearsal; returns the commands that would have restarted it. */
 export async function rehearse(box: Box, planOf: (facts: Facts) => Plan): Promise<string[]> {
   const cmdline = startRehearsal(box)
-  const disks = [{ name: DEVICE, type: 'disk', ptuuid: parse(endsOf(box.disk)).diskGuid }]
+  const disks = [{ name: DEVICE, type: 'disk', ptuuid: tableIdOf(box.disk) }]
   const restarts: string[] = []
   const host: Box['host'] = {
     ...box.host,

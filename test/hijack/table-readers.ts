@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib'
 import type { GptPiece, GptTable } from '../../src/model/gpt.ts'
 import { encodeGpt } from '../../src/model/gpt.ts'
-import { type DiskEnds, SECTOR } from './gpt-disk.ts'
+import { type DiskEnds, SECTOR, sfdiskTable } from './gpt-disk.ts'
 
 /** The used entries, by their numbers; what a reader makes of a disk. Undefined where it finds no table. */
 export type Seen = string | undefined
@@ -58,6 +58,15 @@ export const READERS = { linux, grub, fallingBack }
 /** What all readers should make of a table. */
 export function seenOf(table: GptTable): Seen {
   return listed(encodeGpt(table).primary.entries.bytes)
+}
+
+/** The partitions of a disk whose first sector is the table itself, as sfdisk finds them. */
+export function mbrSeen(disk: string): Seen {
+  const { id, partitions } = sfdiskTable(disk)
+  const rows = partitions.map(({ node, start, size, type }) =>
+    [node.slice(disk.length), start, size, type].join(' '),
+  )
+  return [id, ...rows].join('\n')
 }
 
 /** A disk with some more written on it, the other stays as it is. */

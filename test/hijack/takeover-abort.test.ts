@@ -1,11 +1,13 @@
 import { existsSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
+import { partOf } from '../../src/hijack/content.ts'
 import { planConfirm, planReject } from '../../src/plan/verdict.ts'
 import { aroundRoot, type Box, makeBox, withoutBox } from './box.ts'
 import { filesOf } from './box-files.ts'
+import { onDisk } from './cuts.ts'
 import { rehearse, startRehearsal } from './rehearsing.ts'
-import { abortOn, armOn, commitOn, makeImage, stageIn, stageOn } from './takeover-steps.ts'
+import { abortOn, armOn, commitOn, journalIn, makeImage, stageIn, stageOn } from './takeover-steps.ts'
 
 const reason = withoutBox()
 if (reason !== undefined) console.log(`skipped, ${reason}: abort on a real disk`)
@@ -56,6 +58,42 @@ describe.skipIf(reason !== undefined)('abort', () => {
     expect(filesOf(box.folder)).toEqual(files)
     expect(await stageIn(box)).toBeUndefined()
   })
+
+  test.each(['on', 'off'])(
+    'has the new system\u2019s swap off before its room is given back: it was %s',
+    async (state) => {
+      box = await makeBox()
+      await live('committed')
+      const { disk, parts } = await journalIn(box)
+      const { offset } = partOf({ parts }, 'swap')
+      const start = offset / 512 + (state === 'on' ? 0 : 8)
+      const seen: Record<string, string> = {
+        '/proc/swaps': 'Filename\tType\n/dev/vda7 partition\t9\t0\t-2\n',
+        [`/sys/class/block/${basename(disk.path)}/vda7/start`]: `${start}\n`,
+      }
+      const written: string[] = []
+      const host: Box['host'] = {
+        ...box.host,
+        readFile: async (path) =>
+          seen[path] === undefined ? box.host.readFile(path) : Buffer.from(seen[path]),
+        exec: async (command, args, options) => {
+          if (command !== 'swapoff') return box.host.exec(command, args, options)
+          written.push([command, ...args].join(' '))
+          return ''
+        },
+      }
+      const counting = onDisk({ ...box, host }, (region) => ({
+        ...region,
+        write: (from, at) => {
+          written.push('write')
+          return region.write(from, at)
+        },
+      }))
+      await abortOn(counting)
+      expect(written[0]).toBe(state === 'on' ? 'swapoff /dev/vda7' : 'write')
+      expect(written.filter((each) => each !== 'write')).toHaveLength(state === 'on' ? 1 : 0)
+    },
+  )
 
   test('is followed by another takeover, which can be given up as well', async () => {
     box = await makeBox()

@@ -58,6 +58,8 @@ export const GOOD_BOX: BoxFacts = {
     { path: '/dev/vda1', fs: '', disk: '/dev/vda', number: 1, offset: MIB, bytes: MIB },
     { path: '/dev/vda2', fs: 'ext4', disk: '/dev/vda', number: 2, offset: 2 * MIB, bytes: PARTITION.bytes },
   ],
+  twins: [],
+  byPartuuid: [],
   grub: { readsCustom: true, missing: [], platform: 'i386-pc', inBootSector: true },
   diskModules: ['virtio_blk', 'virtio_pci'],
   networkModules: ['virtio_net', 'virtio_pci'],

@@ -6,11 +6,11 @@ import { planConfirm } from '../../src/plan/verdict.ts'
 import { executePlan } from '../../src/run/execute.ts'
 import { observe, withMachine } from '../../src/run/machine.ts'
 import { bootDisk } from '../support/boot-disk.ts'
-import { type Box, rootOf, withoutBox } from './box.ts'
+import { type Box, rootOf, WITH_MBR, withoutBox } from './box.ts'
 import { digest } from './box-files.ts'
 import { DEVICE } from './box-host.ts'
 import { explore } from './cuts.ts'
-import { endsOf, readAt } from './gpt-disk.ts'
+import { DEBIAN, endsOf, readAt } from './gpt-disk.ts'
 import { makeRehearsed } from './rehearsing.ts'
 import { READERS } from './table-readers.ts'
 import { commitOn, type Machine } from './takeover-steps.ts'
@@ -22,8 +22,8 @@ let box: Box
 afterEach(() => box?.close())
 
 /** Our loader has started slot a, and it was confirmed there. */
-async function openConfirmed(): Promise<void> {
-  box = await makeRehearsed()
+async function openConfirmed(script: string): Promise<void> {
+  box = await makeRehearsed(script)
   await commitOn(box)
   expect(await bootDisk(box.host, DEVICE)).toBe('a')
   await onDisk(async (machine) =>
@@ -54,29 +54,35 @@ async function reclaimOn({ host }: Machine): Promise<void> {
 
 const layoutNow = async () => parseLayout(await readTable(box.host, DEVICE), DEVICE)
 
-describe.skipIf(reason !== undefined)('reclaim', () => {
+/** A disk, and its partitions before and after. */
+const DISKS: [string, string, number[], number[]][] = [
+  ['a GPT', DEBIAN, [1, 2, 3, 4, 5, 6, 7], [1, 3, 4, 5, 6, 7]],
+  ['what was an MBR', WITH_MBR, [1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 2, 3, 4, 5, 7, 8, 9]],
+]
+
+describe.skipIf(reason !== undefined).each(DISKS)('reclaim on %s', (_, script, before, after) => {
   test('leaves the new system where it is, and gives the rest to its state partition', async () => {
-    await openConfirmed()
-    const [before, root] = [await layoutNow(), rootOf(box.disk)]
-    const kept = ROLES.map((role) => contentOf(before.partitions[role]))
+    await openConfirmed(script)
+    const [found, root] = [await layoutNow(), rootOf(box.disk)]
+    const kept = ROLES.map((role) => contentOf(found.partitions[role]))
     const told: string[] = []
     await reclaimOn(telling(box, told))
 
     const { old, partitions } = await layoutNow()
     expect(old).toBeUndefined()
     const others = ROLES.filter((role) => role !== 'state')
-    for (const role of others) expect(partitions[role]).toEqual(before.partitions[role])
+    for (const role of others) expect(partitions[role]).toEqual(found.partitions[role])
     const { state } = partitions
-    expect(state).toEqual({ ...before.partitions.state, bytes: state.bytes })
+    expect(state).toEqual({ ...found.partitions.state, bytes: state.bytes })
     const next = others.map((role) => partitions[role].offset).filter((offset) => offset > state.offset)
     expect(state.offset + state.bytes).toBe(Math.min(root.offset + root.bytes, ...next))
-    expect(state.bytes).toBeGreaterThan(before.partitions.state.bytes)
-    expect(ROLES.map((role) => contentOf(before.partitions[role]))).toEqual(kept)
+    expect(state.bytes).toBeGreaterThan(found.partitions.state.bytes)
+    expect(ROLES.map((role) => contentOf(found.partitions[role]))).toEqual(kept)
     expect(told).toEqual([
       // Both are there, before anything is written.
       'partx --version',
       'udevadm --version',
-      `partx --delete --nr 2 ${DEVICE}`,
+      `partx --delete --nr ${root.number} ${DEVICE}`,
       `partx --update --nr ${state.number} ${DEVICE}`,
       'udevadm trigger --settle --subsystem-match=block',
       `resize2fs /dev/disk/by-partuuid/${state.uuid}`,
@@ -84,7 +90,7 @@ describe.skipIf(reason !== undefined)('reclaim', () => {
   })
 
   test('is one sector: whenever the power goes all readers find the one table, or the other', async () => {
-    await openConfirmed()
+    await openConfirmed(script)
     const seen = new Set<string>()
     const problems = await explore(
       box,
@@ -97,10 +103,7 @@ describe.skipIf(reason !== undefined)('reclaim', () => {
     )
     expect(problems).toEqual([])
     const numbers = [...seen].map((rows) => rows.split('\n').map((row) => Number(row.split(' ')[0]) + 1))
-    expect(numbers).toEqual([
-      [1, 2, 3, 4, 5, 6, 7],
-      [1, 3, 4, 5, 6, 7],
-    ])
+    expect(numbers).toEqual([before, after])
   })
 })
 

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { describeTakeover } from '../../src/hijack/describe.ts'
+import { describeReview, describeTakeover } from '../../src/hijack/describe.ts'
 import { failureOf, stageOf, type TakeoverFacts } from '../../src/hijack/takeover-state.ts'
 import { arm, confirm, reject } from '../../src/model/boot-state.ts'
 import { emptyRecords, withRejection } from '../../src/model/records.ts'
-import { FIRST_BOOT, journalWith } from './takeover-facts.ts'
+import { MIB } from './gpt-disk.ts'
+import { FIRST_BOOT, GOOD_BOX, journalWith } from './takeover-facts.ts'
 
 const RECORDS = emptyRecords('test')
 const REJECTION = { digest: 'd1', version: '1.0', reason: 'web: no answer', at: '2026-05-01T00:00:00.000Z' }
@@ -66,4 +67,15 @@ describe('how far a takeover has come', () => {
       'up and healthy at 2026-05-01T00:03:00.000Z, and nobody',
     )
   })
+})
+
+test('a plan says that an MBR becomes a GPT and can be had back, and of a GPT nothing', () => {
+  const image = { digest: 'd1', bytes: 50 * MIB, fs: 'squashfs', version: '1.0', epoch: 0 }
+  const plan = { image, found: undefined, problems: [], wanted: [] }
+  const disk = { ...GOOD_BOX.disk, table: 'dos' } as NonNullable<typeof GOOD_BOX.disk>
+  const table = (lines: string[]) => lines.filter((line) => line.startsWith('table'))
+  expect(table(describeReview({ ...plan, facts: { ...GOOD_BOX, disk } }))).toEqual([
+    'table       MBR: "commit" makes it a GPT with the same numbers, "abort" makes it the MBR that it was',
+  ])
+  expect(table(describeReview({ ...plan, facts: GOOD_BOX }))).toEqual([])
 })

@@ -13,9 +13,9 @@ import { stageOf, type TakeoverStage } from '../../src/hijack/takeover-state.ts'
 import type { Wanted } from '../../src/hijack/wanted.ts'
 import { nativeHashing } from '../../src/host/native.ts'
 import { noise } from '../support/cli.ts'
-import { type Box, rootOf } from './box.ts'
+import { type Box, hasMbr, rootOf, tableIdOf } from './box.ts'
 import { run } from './box-files.ts'
-import { endsOf, MIB, parse } from './gpt-disk.ts'
+import { endsOf, MIB } from './gpt-disk.ts'
 import { GOOD_BOX, ROOT } from './takeover-facts.ts'
 
 export type Machine = Pick<Box, 'disk' | 'host' | 'carving' | 'efi'>
@@ -52,7 +52,7 @@ export async function reviewOf({ host, disk, efi }: Machine, image: string): Pro
   const { partition, stack } = ROOT
   if (partition === undefined) throw new Error('the root is no partition')
   const root = { ...ROOT, stack, partition: { ...partition, ...rootOf(disk) } }
-  const table = { tableId: parse(endsOf(disk)).diskGuid, bytes: endsOf(disk).bytes }
+  const table = { table: hasMbr(disk) ? 'dos' : 'gpt', tableId: tableIdOf(disk), bytes: endsOf(disk).bytes }
   const facts = { ...GOOD_BOX, efi, root, boot: root, disk: { ...stack[1], ...table } } as Review['facts']
   return {
     facts,

@@ -40,6 +40,11 @@ describe('a rehearsal is told to the kernel', () => {
     )
   })
 
+  test('the disk may have an MBR: then it is its signature', () => {
+    const rehearsal = { ...REHEARSAL, tableId: '1a2b3c4d' }
+    expect(read(rehearsalArguments(rehearsal))).toEqual(rehearsal)
+  })
+
   test('the GUID may be in capitals: it is compared with lower case', () => {
     expect(read(rehearsalArguments({ ...REHEARSAL, tableId: ID.toUpperCase() }))?.tableId).toBe(ID)
   })

@@ -2,6 +2,7 @@ import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { copyDisk } from './commands.ts'
 import { DEFAULT_DEBIAN, type OldDebianOptions, oldDebian } from './old-debian.ts'
+import { rootPlaceOf } from './old-disk.ts'
 import { type RentedBox, startBox } from './rented-box.ts'
 
 export interface TakeoverCase extends OldDebianOptions {
@@ -27,6 +28,8 @@ export interface TakeoverBox extends RentedBox {
   disk: string
   /** Of root. */
   key: string
+  /** Where the partition of the old root begins, in bytes of the disk. */
+  rootOffset: number
   /** `pine-update hijack …` in either system. */
   hijack(words: string): Promise<string>
   /** `hijack status`. */
@@ -57,6 +60,7 @@ export async function rentBox(kind: TakeoverCase, cargo: string, dir: string): P
     ...box,
     disk,
     key: old.key,
+    rootOffset: rootPlaceOf(kind).offset,
     hijack: (words) => box.ok(`${PINE} hijack ${words}`),
     stage: async () => JSON.parse(await box.ok(`${PINE} hijack status --json`)),
   }

@@ -39,9 +39,9 @@ const FAILURES: readonly Failure[] = [
 ]
 
 /** The old system's files, and all of the disk that is none of them. */
-async function contentOf({ ok }: TakeoverBox): Promise<string> {
+async function contentOf({ ok, rootOffset }: TakeoverBox): Promise<string> {
   // Boot sector, table and the old loader, and the second copy of the table.
-  const outside = '{ head -c 2M /dev/vda; tail -c 1M /dev/vda; } | sha256sum'
+  const outside = `{ head -c ${rootOffset} /dev/vda; tail -c 1M /dev/vda; } | sha256sum`
   return `${await ok(LIST_FILES)}\noutside ${await ok(outside)}`
 }
 
@@ -53,7 +53,7 @@ async function expectSame(box: TakeoverBox, before: string): Promise<void> {
 export async function failInEveryWay(box: TakeoverBox): Promise<void> {
   const before = await contentOf(box)
   for (const failure of FAILURES) await failOnce(box, failure, before)
-  await failAfterCommit(box, before)
+  await failAfterCommit(box)
 }
 
 async function failOnce(box: TakeoverBox, failure: Failure, before: string): Promise<void> {
@@ -73,8 +73,9 @@ async function failOnce(box: TakeoverBox, failure: Failure, before: string): Pro
   await expectSame(box, before)
 }
 
-/** The second try after all of these is a good one, up to the start after the commit. */
-async function failAfterCommit(box: TakeoverBox, before: string): Promise<void> {
+/** A good try up to the start after the commit. */
+export async function failAfterCommit(box: TakeoverBox): Promise<void> {
+  const before = await contentOf(box)
   const { hijack, isUp, isUpAgain, ok, ssh } = box
   console.log('it cannot be loaded any more after the commit')
   await ok(MOUNT_CARGO)
