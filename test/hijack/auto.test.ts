@@ -1,5 +1,14 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -24,7 +33,7 @@ describe('a takeover that goes on by itself', () => {
     expect(nextStep('rehearsed', 'reclaim')).toBe('commit')
   })
 
-  test.each<TakeoverStage>(['failed', 'silent', 'committed', 'begun'])(
+  test.each<TakeoverStage>(['failed', 'silent', 'returned', 'committed', 'begun'])(
     'tries nothing again without having been looked at: %s',
     (stage) => expect(nextStep(stage, null)).toBe('end'),
   )
@@ -77,6 +86,22 @@ describe('its service', () => {
     expect(text).toContain('ConditionKernelCommandLine=!pine.rehearse')
     expect(link).toMatchObject({ link: '../pine-update-reclaim.service' })
   })
+
+  test.skipIf(spawnSync('systemd-analyze', ['--version']).error !== undefined)(
+    'of the new system waits for its verdict, and in no circle (skipped without systemd-analyze)',
+    () => {
+      const wants = join(dir, 'multi-user.target.wants')
+      mkdirSync(wants)
+      for (const name of ['pine-update-health.service', 'pine-update-reclaim.service']) {
+        copyFileSync(join('src/system', name), join(dir, name))
+        symlinkSync(`../${name}`, join(wants, name))
+      }
+      const env = { ...process.env, SYSTEMD_UNIT_PATH: `${dir}:` }
+      const analyzed = spawnSync('systemd-analyze', ['verify', '--man=no', 'multi-user.target'], { env })
+      expect(`${analyzed.stdout}${analyzed.stderr}`).not.toContain('cycle')
+      expect(readFileSync(join(dir, 'pine-update-reclaim.service'), 'utf8')).toMatch(/^After=.*-health/m)
+    },
+  )
 })
 
 const reason = withoutBox()
