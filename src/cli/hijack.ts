@@ -1,7 +1,9 @@
 import { Command } from 'commander'
-import { ERROR_CODES } from '../core/error.ts'
-import { describeReview } from '../hijack/describe.ts'
+import { ERROR_CODES, PineError } from '../core/error.ts'
+import { describeReview, describeShrinkPlan } from '../hijack/describe.ts'
 import { type Review, review, type TakeoverRequest } from '../hijack/review.ts'
+import { armShrink, type OldStart } from '../hijack/shrink.ts'
+import { planShrink } from '../hijack/shrink-plan.ts'
 import { stage } from '../hijack/stage.ts'
 import { realCarving } from '../host/extents.ts'
 import {
@@ -9,6 +11,7 @@ import {
   commitCommand,
   reclaimCommand,
   rehearseCommand,
+  restart,
   takeoverStatusCommand,
 } from './hijack-steps.ts'
 import { type Io, printResult } from './io.ts'
@@ -54,22 +57,66 @@ function planCommand(io: Io, setExitCode: (code: number) => void): Command {
   return examples(command, [`hijack plan ${EXAMPLE}`, `hijack plan ${EXAMPLE} --json`])
 }
 
+interface ShrinkOptions extends StageOptions {
+  shrink?: boolean
+  yes?: boolean
+  reboot?: boolean
+}
+
 function stageCommand(io: Io): Command {
   const command = stageOptions(
     new Command('stage').description(
       'Write the new system into files of this one, in the place where it will stay, and read it back.',
     ),
-  ).action(async (options: StageOptions) => {
-    const request = requestOf(options)
-    const progress = createProgress(io)
-    const found = await review(io.host, request)
-    const journal = await stage(io.host, realCarving(), { review: found, request }, progress.update).finally(
-      progress.end,
-    )
+  )
+    .option('--shrink', 'where what is free is too scattered: say how it can be pushed together at a restart')
+    .option('--yes', 'have that done at the next restart; a power cut meanwhile can destroy the old system')
+    .option('--reboot', 'restart at once, where --yes has something to do')
+    .action((options: ShrinkOptions) => runStage(io, options))
+  return examples(command, [`hijack stage ${EXAMPLE}`, `hijack stage ${EXAMPLE} --shrink`])
+}
+
+async function runStage(io: Io, options: ShrinkOptions): Promise<void> {
+  if (options.shrink !== true && (options.yes === true || options.reboot === true))
+    throw new PineError('USAGE', '--yes and --reboot are for --shrink')
+  const request = requestOf(options)
+  const progress = createProgress(io)
+  const found = await review(io.host, request)
+  try {
+    const { parts } = await stage(
+      io.host,
+      realCarving(),
+      { review: found, request },
+      progress.update,
+    ).finally(progress.end)
     const text = `${request.version} is on the disk. Next: pine-update hijack rehearse`
-    printResult(io, { json: { stage: 'staged', parts: journal.parts }, text }, options)
-  })
-  return examples(command, [`hijack stage ${EXAMPLE}`])
+    printResult(io, { json: { stage: 'staged', parts }, text }, options)
+  } catch (error) {
+    if (options.shrink !== true || !(error instanceof PineError) || error.code !== 'CARVE_FAILED') throw error
+    await runShrink(io, found, options)
+  }
+}
+
+/** No room was found without. */
+async function runShrink(io: Io, found: Review, options: ShrinkOptions): Promise<void> {
+  const plan = await planShrink(io.host, found)
+  if ('severity' in plan)
+    throw new PineError('CARVE_FAILED', plan.text, plan.hint === undefined ? {} : { hint: plan.hint })
+  const isSure = options.yes === true
+  if (isSure) await armShrink(io.host, realCarving(), plan, startOf(found))
+  if (isSure && options.reboot === true) await restart(io)
+  const text = isSure
+    ? `The next restart takes about ${plan.minutes} minutes. After it: pine-update hijack status`
+    : describeShrinkPlan(plan).join('\n')
+  printResult(io, { json: { stage: 'begun', shrink: plan, isArmed: isSure }, text }, options)
+}
+
+/** Of the system that runs. */
+function startOf({ facts, found }: Review): OldStart {
+  const fsUuid = facts.boot.stack[0]?.fsUuid
+  if (found?.old === undefined || fsUuid === undefined)
+    throw new Error('a takeover without a kernel was let pass')
+  return { old: found.old, fsUuid }
 }
 
 function requestOf(options: StageOptions): TakeoverRequest {

@@ -4,6 +4,7 @@ import { releaseCarved } from './carve.ts'
 import { writeBack } from './commit.ts'
 import { FOLDER, JOURNAL, type TakeoverJournal } from './journal.ts'
 import { disarmRehearsal } from './rehearse.ts'
+import { disarmShrink } from './shrink.ts'
 
 /**
  * From the old system: its disk and files as they were before. What decides what boots comes first, and the journal goes
@@ -14,6 +15,7 @@ export async function abortTakeover(host: Host, carving: Carving, journal: Takeo
     const disk = await host.openRegion(journal.disk.path, { writable: true })
     await writeBack(disk, journal).finally(() => disk.close())
   }
+  await disarmShrink(host, carving)
   await disarmRehearsal(host, carving)
   await releaseCarved(host, carving, journal.file)
   await removeFolder(host)
