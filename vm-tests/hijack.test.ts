@@ -4,6 +4,7 @@ import { beforeAll, test } from 'vitest'
 import { rentBox, TAKEOVERS, type TakeoverBox, type TakeoverCase } from './lib/takeover-box.ts'
 import { takeoverCargo } from './lib/takeover-cargo.ts'
 import { failInEveryWay } from './lib/takeover-failures.ts'
+import { shrinkFirst } from './lib/takeover-shrink.ts'
 import { takeOver } from './lib/takeover-story.ts'
 
 const HOUR_MS = 3_600_000
@@ -44,4 +45,11 @@ test.runIf(wanted === 'all' || wanted === 'failures')(
   'a new system that is no good in any way leaves the old one as it was (with PINE_TAKEOVERS=failures)',
   { timeout: HOUR_MS },
   () => withBox({ ...TAKEOVERS['Debian 12'], memoryMiB: 512 }, failInEveryWay),
+)
+
+test.runIf(wanted === 'all' || wanted === 'shrink')(
+  'a root whose free space is too scattered is shrunk first (with PINE_TAKEOVERS=shrink)',
+  { timeout: HOUR_MS },
+  () =>
+    withBox({ ...TAKEOVERS['Debian 12'], diskMiB: 5120, fullPercent: 70, isScattered: true }, shrinkFirst),
 )

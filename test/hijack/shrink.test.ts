@@ -239,6 +239,19 @@ describe.skipIf(reason !== undefined)('on a box whose free space is in pieces', 
     expect(spawnSync('mountpoint', ['-q', `${run}/initramfs`]).status).not.toBe(0)
   })
 
+  test('a tool that does not start there: nothing stays armed', async () => {
+    await open()
+    const { exec } = box.host
+    box.host.exec = async (command, args, options) =>
+      command === 'ldd' && args[0]?.endsWith('fs') ? '' : exec(command, args, options)
+    await expect(arm()).rejects.toMatchObject({
+      code: 'TOOL_FAILED',
+      message: expect.stringContaining('chroot'),
+    })
+    expect(await next()).toBeUndefined()
+    expect(spawnSync('mountpoint', ['-q', `${run}/initramfs`]).status).not.toBe(0)
+  })
+
   test('staging and abort call it off: what is carved must not be moved', async () => {
     await open()
     await stageOn(box, makeImage(box)).catch(() => undefined)
