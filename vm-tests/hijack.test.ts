@@ -5,12 +5,13 @@ import { rentBox, TAKEOVERS, type TakeoverBox, type TakeoverCase } from './lib/t
 import { takeoverCargo } from './lib/takeover-cargo.ts'
 import { failInEveryWay } from './lib/takeover-failures.ts'
 import { shrinkFirst } from './lib/takeover-shrink.ts'
-import { takeOver } from './lib/takeover-story.ts'
+import { takeOver, takeOverByItself } from './lib/takeover-story.ts'
 
 const HOUR_MS = 3_600_000
-/** Each takes ten minutes or more: all of them, or one by its name, on request. */
-const wanted = process.env.PINE_TAKEOVERS ?? 'Debian 12'
-const cases = Object.entries(TAKEOVERS).filter(([name]) => wanted === 'all' || wanted === name)
+/** Each takes ten minutes or more: all of them, or some by their names, on request. */
+const wanted = (process.env.PINE_TAKEOVERS ?? 'debian-12').split(' ')
+const isWanted = (name: string) => wanted.includes('all') || wanted.includes(name)
+const cases = Object.entries(TAKEOVERS).filter(([name]) => isWanted(name))
 
 let dir: string
 let cargo: string
@@ -31,7 +32,7 @@ async function withBox(kind: TakeoverCase, use: (box: TakeoverBox) => Promise<vo
   } catch (error) {
     throw new Error(`the serial log and the disk are kept in ${own}`, { cause: error })
   } finally {
-    await box.vm.kill()
+    await box.kill()
   }
   rmSync(own, { recursive: true })
 }
@@ -41,15 +42,23 @@ test.each(cases)(`%s is taken over, and updated afterwards (${title})`, { timeou
   withBox(kind, takeOver),
 )
 
-test.runIf(wanted === 'all' || wanted === 'failures')(
+test.runIf(isWanted('failures'))(
   'a new system that is no good in any way leaves the old one as it was (with PINE_TAKEOVERS=failures)',
   { timeout: HOUR_MS },
-  () => withBox({ ...TAKEOVERS['Debian 12'], memoryMiB: 512 }, failInEveryWay),
+  () => withBox({ ...TAKEOVERS['debian-12'], memoryMiB: 512 }, failInEveryWay),
 )
 
-test.runIf(wanted === 'all' || wanted === 'shrink')(
+test.runIf(isWanted('auto'))(
+  'a takeover goes on by itself up to its end (with PINE_TAKEOVERS=auto)',
+  { timeout: 2 * HOUR_MS },
+  () => withBox({ ...TAKEOVERS['debian-12'], memoryMiB: 512 }, takeOverByItself),
+)
+
+test.runIf(isWanted('shrink'))(
   'a root whose free space is too scattered is shrunk first (with PINE_TAKEOVERS=shrink)',
   { timeout: HOUR_MS },
-  () =>
-    withBox({ ...TAKEOVERS['Debian 12'], diskMiB: 5120, fullPercent: 70, isScattered: true }, shrinkFirst),
+  () => {
+    const scattered = { diskMiB: 5120, fullPercent: 70, isScattered: true }
+    return withBox({ ...TAKEOVERS['debian-12'], ...scattered }, shrinkFirst)
+  },
 )

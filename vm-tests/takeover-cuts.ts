@@ -22,7 +22,7 @@ async function run(): Promise<void> {
   const seconds = () => Math.round((performance.now() - start) / 1000)
   const dir = mkdtempSync(join(tmpdir(), 'pine-takeover-cuts-'))
   console.log(`disks and serial logs: ${dir}`)
-  const kit = await prepareCuts({ ...TAKEOVERS['Debian 12'], memoryMiB: 512 }, takeoverCargo(dir), dir)
+  const kit = await prepareCuts({ ...TAKEOVERS['debian-12'], memoryMiB: 512 }, takeoverCargo(dir), dir)
   console.log(`prepared in ${seconds()} s`)
   let failures = 0
   for (let number = 0; number < Number(options.cuts); number++) failures += await cutEachPhase(kit, number)

@@ -1,7 +1,8 @@
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { PineError } from '../core/error.ts'
 import type { OnProgress } from '../core/progress.ts'
 import { abortTakeover } from '../hijack/abort.ts'
+import { reclaimFiles } from '../hijack/auto-service.ts'
 import { readBoxFacts } from '../hijack/box-facts.ts'
 import { captureArchive } from '../hijack/capture.ts'
 import { commitTakeover } from '../hijack/commit.ts'
@@ -22,29 +23,30 @@ import { type Io, noticeOn, printResult } from './io.ts'
 import { examples, jsonOption, wholeNumber } from './options.ts'
 import { createProgress } from './progress.ts'
 
-interface StepOptions {
+export interface StepOptions {
   json?: boolean
   reboot?: boolean
 }
 
-interface RehearseOptions extends StepOptions {
+export interface RehearseOptions extends StepOptions {
   deadline: number
   unattended?: boolean
 }
 
 const DAY_SECONDS = 86_400
 
+export function deadlineOption(): Option {
+  return new Option('--deadline <seconds>', 'when the old system comes back from a rehearsal')
+    .argParser(wholeNumber('--deadline', 60, DAY_SECONDS))
+    .default(600)
+}
+
 export function rehearseCommand(io: Io): Command {
   const command = new Command('rehearse')
     .description(
       'Have the new system started once. Whatever becomes of it, the start after that is the old one.',
     )
-    .option(
-      '--deadline <seconds>',
-      'when the old one comes back',
-      wholeNumber('--deadline', 60, DAY_SECONDS),
-      600,
-    )
+    .addOption(deadlineOption())
     .option('--unattended', 'that its health checks pass is enough; nobody has to log in and confirm')
     .option('--reboot', 'restart at once')
     .addOption(jsonOption())
@@ -52,7 +54,7 @@ export function rehearseCommand(io: Io): Command {
   return examples(command, ['hijack rehearse --reboot', 'hijack rehearse --deadline 1800'])
 }
 
-async function runRehearse(io: Io, options: RehearseOptions): Promise<void> {
+export async function runRehearse(io: Io, options: RehearseOptions): Promise<void> {
   const { journal } = await takeoverAt(io, ['staged', 'rehearsed', 'failed', 'silent', 'armed'])
   if (journal.before !== null) throw cutOff()
   const box = await reviewBox(io.host)
@@ -60,7 +62,9 @@ async function runRehearse(io: Io, options: RehearseOptions): Promise<void> {
   if (box.found === undefined) throw new Error('a takeover without a network was let pass')
   const { network, identity } = box.found
   await readSlot(io, journal)
-  const captured = await captureArchive(io.host, network, identity.captured)
+  const { files, accounts } = identity.captured
+  const more = journal.auto?.hold === null ? await reclaimFiles(io.host) : []
+  const captured = await captureArchive(io.host, network, { files: [...files, ...more], accounts })
   const { deadline, unattended = false } = options
   await armRehearsal(io.host, realCarving(), journal, { deadline, unattended, captured })
   if (options.reboot === true) await restart(io)
@@ -78,7 +82,7 @@ export function commitCommand(io: Io): Command {
   return examples(command, ['hijack commit --reboot'])
 }
 
-async function runCommit(io: Io, options: StepOptions): Promise<void> {
+export async function runCommit(io: Io, options: StepOptions): Promise<void> {
   const { journal } = await takeoverAt(io, ['rehearsed'])
   const old = await readOldSystem(io.host, await readBoxFacts(io.host))
   if (old === undefined) throw new PineError('TAKEOVER_REFUSED', 'the kernel that runs has no files in /boot')

@@ -1,5 +1,6 @@
 import type { Carving } from '../host/extents.ts'
 import type { Host } from '../host/host.ts'
+import { removeService } from './auto-service.ts'
 import { releaseCarved } from './carve.ts'
 import { writeBack } from './commit.ts'
 import { FOLDER, JOURNAL, type TakeoverJournal } from './journal.ts'
@@ -11,6 +12,7 @@ import { disarmShrink } from './shrink.ts'
  * last: after a power cut in between the same command does the rest.
  */
 export async function abortTakeover(host: Host, carving: Carving, journal: TakeoverJournal): Promise<void> {
+  await removeService(host)
   if (journal.before !== null) {
     const disk = await host.openRegion(journal.disk.path, { writable: true })
     await writeBack(disk, journal).finally(() => disk.close())

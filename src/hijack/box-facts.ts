@@ -17,6 +17,8 @@ export interface Place {
 
 export interface PartitionPlace {
   path: string
+  /** What is on it, such as `ext4`; may be empty. */
+  fs: string
   /** Of the disk. */
   disk: string
   number: number
@@ -47,6 +49,8 @@ export interface BoxFacts {
   boot: Place
   /** That the root is on; undefined unless it is on a plain partition. */
   disk: BlockDevice | undefined
+  /** All of that disk, the root among them. */
+  partitions: PartitionPlace[]
   grub: GrubFacts
   /** Kernel modules without which the disk, or the network, is not there. */
   diskModules: string[]
@@ -72,7 +76,7 @@ export async function readBoxFacts(host: Host): Promise<BoxFacts> {
     secureBoot: await hasSecureBoot(host),
     machine: (await host.exec('uname', ['--machine'])).trim(),
     memoryBytes: await memoryOf(host),
-    ...{ root, boot, disk },
+    ...{ root, boot, disk, partitions: await partitionsOf(host, devices, disk) },
     grub: await readGrubFacts(host, disk),
     diskModules:
       disk === undefined ? [] : await modulesUnder(host, `/sys/class/block/${basename(disk.path)}`),
@@ -100,12 +104,27 @@ async function placeOf(
   return { mount, stack, partition: isPlain ? await partitionOf(host, device, below) : undefined }
 }
 
+async function partitionsOf(
+  host: Host,
+  devices: ReadonlyMap<string, BlockDevice>,
+  disk: BlockDevice | undefined,
+): Promise<PartitionPlace[]> {
+  if (disk === undefined) return []
+  const own = [...devices.values()].filter(
+    ({ type, parents }) => type === 'part' && parents.includes(disk.path),
+  )
+  const places: PartitionPlace[] = []
+  for (const device of own) places.push(await partitionOf(host, device, disk))
+  return places
+}
+
 /** /sys counts in units of 512 bytes, whatever the sectors of the disk. */
 async function partitionOf(host: Host, device: BlockDevice, disk: BlockDevice): Promise<PartitionPlace> {
   const sys = `/sys/class/block/${basename(device.path)}`
   const number = async (name: string) => Number(await text(host, `${sys}/${name}`))
   const [index, start] = [await number('partition'), await number('start')]
-  return { path: device.path, disk: disk.path, number: index, offset: start * 512, bytes: device.bytes }
+  const { path, fs, bytes } = device
+  return { path, fs, disk: disk.path, number: index, offset: start * 512, bytes }
 }
 
 /** systemd(1), "container"; OpenVZ has /proc/vz, and its host /proc/bc as well. */
@@ -129,8 +148,15 @@ async function hasSecureBoot(host: Host): Promise<boolean> {
   return value?.[4] === 1
 }
 
+/** What the machine has, since GRUB and the new kernel have all of it; only root sees more than what this kernel leaves. */
 async function memoryOf(host: Host): Promise<number> {
-  return Number(/^MemTotal:\s+(\d+) kB$/m.exec(await text(host, '/proc/meminfo'))?.[1] ?? 0) * 1024
+  const left = /^MemTotal:\s+(\d+) kB$/m.exec(await text(host, '/proc/meminfo'))?.[1] ?? 0
+  const ranges = (await text(host, '/proc/iomem')).matchAll(/^([\da-f]+)-([\da-f]+) : System RAM$/gm)
+  const sizes = [...ranges].map(
+    ([, from = '', to = '']) => Number.parseInt(to, 16) - Number.parseInt(from, 16) + 1,
+  )
+  const all = sizes.reduce((total, bytes) => total + bytes, 0)
+  return Math.max(all, Number(left) * 1024)
 }
 
 async function networkModulesOf(host: Host): Promise<string[]> {

@@ -1,5 +1,7 @@
 import { formatBytes } from '../core/format.ts'
+import type { PartitionPlace } from './box-facts.ts'
 import { type Drawn, drawDisk } from './draw.ts'
+import type { TakeoverJournal } from './journal.ts'
 import type { Network } from './network.ts'
 import type { Problem } from './problem.ts'
 import type { Review } from './review.ts'
@@ -46,12 +48,20 @@ function describeKept({ found }: Review): string[] {
 }
 
 function describeRoom({ facts, wanted }: Review): string[] {
-  const { disk, root } = facts
+  const { disk, partitions, root } = facts
   if (disk === undefined || root.partition === undefined) return []
-  const old: Drawn = { ...root.partition, name: `old system (${root.mount.fs})` }
+  const isRoot = ({ path }: PartitionPlace) => path === root.partition?.path
+  const old = partitions.map((place): Drawn => {
+    const what = isRoot(place) ? `${place.fs}, the old system` : place.fs || 'no file system'
+    return { ...place, name: `${place.path} (${what})` }
+  })
   const parts = wanted.map(({ name, bytes }) => `  ${name.padEnd(10)} ${formatBytes(bytes).padStart(9)}`)
   return [
-    ...['disk now:', ...drawDisk([old], disk.bytes), 'to be found inside of the old system:', ...parts],
+    'disk now:',
+    ...drawDisk(old, disk.bytes),
+    'after "commit" the same, and in the free space of the old system, where "stage" finds it in one piece:',
+    ...parts,
+    `after "reclaim" ${root.partition.path} is gone, and state has the room behind it; the others stay`,
     root.mount.fs === 'ext4' ? CAN_SHRINK : CANNOT_SHRINK,
   ]
 }
@@ -106,5 +116,12 @@ export function describeTakeover(facts: TakeoverFacts, shrink?: ShrinkOutcome): 
     `image       ${image.version}, since ${startedAt}`,
     ...reason,
     ...(shrink === undefined ? [] : describeShrink(shrink)),
+    ...describePlaces(facts.journal),
   ]
+}
+
+/** Nothing before room was found. */
+function describePlaces({ disk, root, parts }: TakeoverJournal): string[] {
+  if (parts.length === 0) return []
+  return [`${disk.path}:`, ...drawDisk([{ ...root, name: 'old system' }, ...parts], disk.bytes)]
 }

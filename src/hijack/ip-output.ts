@@ -8,12 +8,23 @@ export const FOREVER = 2 ** 32 - 1
 
 const Flag = v.optional(v.boolean(), false)
 
+const Ip = v.pipe(v.string(), v.ip())
+/** `default`, an address, or an address and a length. */
+const Destination = v.pipe(v.string(), v.check(isDestination))
+
+function isDestination(text: string): boolean {
+  const [, address = '', length] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
+  return (
+    text === 'default' || (v.is(Ip, address) && Number(length ?? 0) <= (address.includes(':') ? 128 : 32))
+  )
+}
+
 const Address = v.object({
   family: v.string(),
-  local: v.optional(v.string()),
+  local: v.optional(Ip),
   /** The other end of a point-to-point address, whose length `prefixlen` then is. */
-  address: v.optional(v.string()),
-  prefixlen: v.number(),
+  address: v.optional(Ip),
+  prefixlen: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(128)),
   scope: v.optional(v.string(), 'global'),
   dynamic: Flag,
   mngtmpaddr: Flag,
@@ -40,15 +51,15 @@ const Hop = v.object({ dev: v.optional(v.string()) })
 
 const Route = v.object({
   type: v.optional(v.string(), 'unicast'),
-  dst: v.string(),
-  gateway: v.optional(v.string()),
+  dst: Destination,
+  gateway: v.optional(Ip),
   /** The gateway where it is of the other family. */
-  via: v.optional(v.object({ host: v.string() })),
+  via: v.optional(v.object({ host: Ip })),
   dev: v.optional(v.string()),
   /** Left out for `boot`, which is what programs get that name none. */
   protocol: v.optional(v.string(), 'boot'),
   metric: v.optional(v.number()),
-  prefsrc: v.optional(v.string()),
+  prefsrc: v.optional(Ip),
   expires: v.optional(v.number()),
   flags: v.optional(v.array(v.string()), []),
   nexthops: v.optional(v.array(Hop), []),

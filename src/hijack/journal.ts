@@ -3,6 +3,7 @@ import { PineError } from '../core/error.ts'
 import { parseJson } from '../core/json.ts'
 import type { Host } from '../host/host.ts'
 import { ROLES } from '../model/layout.ts'
+import { HOLDS } from './auto.ts'
 
 const Whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const Guid = v.pipe(v.string(), v.regex(/^[0-9a-f-]{36}$/))
@@ -36,6 +37,8 @@ const Journal = v.object({
   image: v.object({ digest: v.string(), bytes: Whole, fs: v.string(), version: v.string(), epoch: Whole }),
   compatible: v.string(),
   append: v.string(),
+  /** Null where somebody takes each step. `deadline` of the rehearsal, in seconds. */
+  auto: v.nullable(v.object({ deadline: Whole, hold: v.nullable(v.picklist(HOLDS)) })),
   /** The image and all else was written and read back. */
   isStaged: v.boolean(),
   /** What commit writes over, in base64; null before it. */

@@ -9,6 +9,7 @@ import { type BoxFacts, readBoxFacts } from './box-facts.ts'
 import { checkCommit } from './commit.ts'
 import { type Identity, readIdentity } from './identity.ts'
 import { readImageFacts } from './image-facts.ts'
+import type { TakeoverJournal } from './journal.ts'
 import { type Network, parseNetwork } from './network.ts'
 import { type OldSystem, readOldSystem } from './old-system.ts'
 import { boxProblems, imageProblems } from './preflight.ts'
@@ -24,6 +25,7 @@ export interface TakeoverRequest extends Sizes {
   epoch: number
   /** Further kernel arguments of the new system. */
   append: string
+  auto: TakeoverJournal['auto']
 }
 
 /** A machine as it runs. */

@@ -38,6 +38,8 @@ interface Place {
 
 const MIB = 1024 ** 2
 const STEP_BYTES = 32 * MIB
+/** Of the front of what is cut off: ext4 gives out large pieces in multiples of 8 MiB. */
+const LOST_BYTES = 16 * MIB
 /** Of a slow disk, each block read and written; and what the checks before and after take. */
 const BYTES_PER_MINUTE = 20 * MIB * 60
 const CHECK_MINUTES = 2
@@ -85,7 +87,8 @@ export function decideShrink(
 }
 
 function fits(ext4: Ext4, target: number, wanted: readonly Wanted[], root: Place): boolean {
-  const runs = freeBehind(ext4, target).map(({ from, to }) => {
+  const from = target + LOST_BYTES / ext4.blockBytes
+  const runs = freeBehind(ext4, from).map(({ from, to }) => {
     const [logical, bytes] = [from * ext4.blockBytes, (to - from) * ext4.blockBytes]
     return { logical, offset: root.offset + logical, bytes }
   })

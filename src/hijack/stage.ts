@@ -117,6 +117,7 @@ function journalOf({ facts, image }: Review, request: TakeoverRequest, now: Date
     image,
     compatible: request.compatible,
     append: request.append,
+    auto: request.auto,
     isStaged: false,
     before: null,
   }

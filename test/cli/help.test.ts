@@ -23,7 +23,7 @@ const LOOKING = [
 /** Make or change one small file that the command line names. */
 const FILING = ['key public', 'keys create', 'keys sign', 'keys attach', 'bundle attach']
 /** What each would do is what "hijack plan" and "hijack status" print. */
-const TAKING_OVER = ['plan', 'stage', 'rehearse', 'commit', 'reclaim', 'abort', 'status'].map(
+const TAKING_OVER = ['plan', 'stage', 'rehearse', 'commit', 'reclaim', 'abort', 'continue', 'status'].map(
   (step) => `hijack ${step}`,
 )
 

@@ -17,6 +17,7 @@ import { encoderTargets } from './targets/native-encoders.ts'
 import { nested } from './targets/nested.ts'
 import { programTargets } from './targets/program.ts'
 import { recordTargets } from './targets/records.ts'
+import { takeoverTargets } from './targets/takeover.ts'
 import { textTargets } from './targets/texts.ts'
 
 /** Everything that reads bytes from outside. To add a decoder: an entry here, and the weight that its speed allows. */
@@ -33,6 +34,7 @@ export const TARGETS: readonly TargetEntry[] = [
   bootstateArea,
   layoutJson,
   ...diskTargets,
+  ...takeoverTargets,
   ...textTargets,
   ...imageTargets,
   nested,

@@ -38,3 +38,13 @@ test('a machine of ours is known by what its loader told the kernel', async () =
   const old = machine({ '/proc/cmdline': 'root=UUID=2 pine.slot=r\n' })
   expect([(await readBoxFacts(ours)).isOurs, (await readBoxFacts(old)).isOurs]).toEqual([true, false])
 })
+
+test('memory is what the machine has, not what its kernel leaves; whoever is not root sees only that', async () => {
+  const meminfo = 'MemTotal:          92160 kB\n'
+  const iomem =
+    '00001000-0009fbff : System RAM\n00100000-07ffffff : System RAM\n  01000000-01ffffff : Kernel code\n'
+  const hidden = '00000000-00000000 : System RAM\n00000000-00000000 : System RAM\n'
+  const seen = { '/proc/meminfo': meminfo, '/proc/iomem': iomem }
+  expect((await readBoxFacts(machine(seen))).memoryBytes).toBe(0x9ec00 + 127 * 1024 ** 2)
+  expect((await readBoxFacts(machine({ ...seen, '/proc/iomem': hidden }))).memoryBytes).toBe(90 * 1024 ** 2)
+})

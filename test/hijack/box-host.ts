@@ -17,7 +17,7 @@ function mapper({ folder, disk }: Places): (path: string) => string {
   return (path) => {
     if (path === DEVICE) return disk
     if (path === '/') return folder
-    return /^\/(pine-update|boot)(\/|$)/.test(path) ? folder + path : path
+    return /^\/(pine-update|boot|etc\/systemd)(\/|$)/.test(path) ? folder + path : path
   }
 }
 

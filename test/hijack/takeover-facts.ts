@@ -35,6 +35,7 @@ export const ROOT: Place = {
   stack: [PARTITION, DISK],
   partition: {
     path: '/dev/vda2',
+    fs: 'ext4',
     disk: '/dev/vda',
     number: 2,
     offset: 2 * MIB,
@@ -52,6 +53,10 @@ export const GOOD_BOX: BoxFacts = {
   root: ROOT,
   boot: ROOT,
   disk: DISK,
+  partitions: [
+    { path: '/dev/vda1', fs: '', disk: '/dev/vda', number: 1, offset: MIB, bytes: MIB },
+    { path: '/dev/vda2', fs: 'ext4', disk: '/dev/vda', number: 2, offset: 2 * MIB, bytes: PARTITION.bytes },
+  ],
   grub: { readsCustom: true, missing: [], inBootSector: true },
   diskModules: ['virtio_blk', 'virtio_pci'],
   networkModules: ['virtio_net', 'virtio_pci'],
@@ -89,6 +94,7 @@ export function journalWith(change: Partial<TakeoverJournal> = {}): TakeoverJour
     image: { digest: 'd1', bytes: 50 * MIB, fs: 'squashfs', version: '1.0', epoch: 0 },
     compatible: 'test',
     append: '',
+    auto: null,
     isStaged: true,
     before: null,
     ...change,

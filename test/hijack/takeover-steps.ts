@@ -65,7 +65,7 @@ export async function reviewOf({ host, disk }: Machine, image: string): Promise<
 
 export async function stageOn(box: Machine, image: string): Promise<TakeoverJournal> {
   const request: TakeoverRequest = {
-    ...{ image, compatible: 'test', version: '1.0', epoch: 0, append: 'console=ttyS0' },
+    ...{ image, compatible: 'test', version: '1.0', epoch: 0, append: 'console=ttyS0', auto: null },
     ...{ slotBytes: undefined, stateBytes: 16 * MIB },
   }
   return stage(box.host, box.carving, { review: await reviewOf(box, image), request }, () => undefined)

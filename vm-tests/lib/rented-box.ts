@@ -12,7 +12,10 @@ export interface Answer {
 
 /** A machine that is reached over ssh and in no other way. */
 export interface RentedBox {
-  vm: Vm
+  /** The power goes, for good. */
+  kill(): Promise<void>
+  /** It is told to switch itself off, and does. */
+  powerOff(): Promise<void>
   /** Waits until somebody can log in, and the system is the one in which `command` succeeds. */
   isUp(command: string, timeoutMs?: number): Promise<void>
   /** The same after a restart that has been asked for, or that will come. */
@@ -36,8 +39,8 @@ export interface BoxOptions {
   memoryMiB: number
 }
 
-/** Without SVM: a guest that used it now and then hangs in the kernel after a restart. */
-const CPU = ['-cpu', 'qemu64,-cx16,-svm,+rdrand']
+/** See power-run.ts. */
+const CPU = ['-cpu', 'qemu64,-cx16,+rdrand']
 const BOOT_ID = '/proc/sys/kernel/random/boot_id'
 const UP_MS = 12 * 60_000
 const MOST_BYTES = 2 ** 26
@@ -54,10 +57,22 @@ export async function startBox(options: BoxOptions): Promise<RentedBox> {
     'virtio-net-pci,netdev=net',
   ]
   const second = ['-drive', `file=${cargo},format=raw,if=virtio,readonly=on`]
-  const vm = startVm({
-    ...{ disk, firmware, variables, memoryMiB, restarts: true, serialLog: join(dir, `${name}.log`) },
-    extraArgs: [...CPU, ...network, ...second],
-  })
+  let [starts, isOver] = [0, false]
+  // Each restart is a new qemu: a kernel that is started by a reset of the emulated machine now and then hangs.
+  const start = (): Vm => {
+    starts++
+    const started = startVm({
+      ...{ disk, firmware, variables, memoryMiB, serialLog: join(dir, `${name}-${starts}.log`) },
+      extraArgs: [...CPU, ...network, ...second],
+    })
+    const startAgain = (code: number | null): void => {
+      if (!isOver && code === 0) vm = start()
+    }
+    // Whoever waits for the machine learns why it did not start.
+    void started.exited.then(startAgain, () => undefined)
+    return started
+  }
+  let vm = start()
   const known = [`-oUserKnownHostsFile=${join(dir, 'known_hosts')}`, '-oStrictHostKeyChecking=accept-new']
   const how = ['-i', key, '-p', String(port), '-oBatchMode=yes', '-oConnectTimeout=10', '-oLogLevel=ERROR']
   const ssh = (command: string) => run('ssh', [...how, ...known, 'root@127.0.0.1', command])
@@ -83,7 +98,17 @@ export async function startBox(options: BoxOptions): Promise<RentedBox> {
     if (exit !== 0) throw new Error(`"${command}" ended with ${exit}: ${text}`)
     return text
   }
-  return { vm, isUp, isUpAgain, ssh, ok }
+  async function kill(): Promise<void> {
+    isOver = true
+    await vm.kill()
+  }
+
+  async function powerOff(): Promise<void> {
+    isOver = true
+    await ssh('systemctl poweroff')
+    await vm.exited
+  }
+  return { kill, powerOff, isUp, isUpAgain, ssh, ok }
 }
 
 async function run(command: string, args: readonly string[]): Promise<Answer> {

@@ -12,13 +12,13 @@ const DEFAULT: TakeoverCase = { ...DEFAULT_DEBIAN, memoryMiB: 256 }
 
 /** Machines as people rent them. */
 export const TAKEOVERS = {
-  'Debian 12': DEFAULT,
-  'Debian 12, xfs': { ...DEFAULT, fs: 'xfs' },
-  'Debian 12, MBR': { ...DEFAULT, table: 'dos' },
-  'Debian 12, UEFI': { ...DEFAULT, firmware: 'uefi' },
-  'Debian 12, 128 MB': { ...DEFAULT, memoryMiB: 128 },
-  'Debian 11, DHCP': { ...DEFAULT, suite: 'bullseye', network: 'dhcp' },
-  'Debian 13, /32 and IPv6': { ...DEFAULT, suite: 'trixie', network: 'on-link' },
+  'debian-12': DEFAULT,
+  xfs: { ...DEFAULT, fs: 'xfs' },
+  mbr: { ...DEFAULT, table: 'dos' },
+  uefi: { ...DEFAULT, firmware: 'uefi' },
+  '128-mb': { ...DEFAULT, memoryMiB: 128 },
+  'debian-11-dhcp': { ...DEFAULT, suite: 'bullseye', network: 'dhcp' },
+  'debian-13-on-link': { ...DEFAULT, suite: 'trixie', network: 'on-link' },
 } as const satisfies Record<string, TakeoverCase>
 
 /** A rented machine, with what a person there has on it. */

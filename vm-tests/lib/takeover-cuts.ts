@@ -45,7 +45,7 @@ interface Content {
 export async function prepareCuts(kind: TakeoverCase, cargo: string, dir: string): Promise<CutKit> {
   const first = await rentBox(kind, cargo, dir)
   const { key } = first
-  await powerOff(first)
+  await first.powerOff()
   const disk = join(dir, 'begin.img')
   copyDisk(first.disk, disk)
   const kit: CutKit = { kind, key, cargo, dir, phases: new Map(), pristine: contentOf(disk, kind) }
@@ -57,7 +57,7 @@ export async function prepareCuts(kind: TakeoverCase, cargo: string, dir: string
     const start = performance.now()
     await live(box, phase)
     kit.phases.set(phase, { disk: begin, tookMs: performance.now() - start })
-    await powerOff(box)
+    await box.powerOff()
   }
   rmSync(disk)
   return kit
@@ -75,11 +75,6 @@ function startAt({ kind, key, cargo, dir }: CutKit, disk: string, name: string):
     name,
     memoryMiB: kind.memoryMiB,
   })
-}
-
-async function powerOff(box: RentedBox): Promise<void> {
-  await box.ssh('systemctl poweroff')
-  await box.vm.exited
 }
 
 function contentOf(disk: string, kind: TakeoverCase): Content {
@@ -160,7 +155,7 @@ async function liveUntil(
   void live(box, phase).catch(() => undefined)
   await sleep(afterMs)
   server.disconnect()
-  await box.vm.kill()
+  await box.kill()
 }
 
 async function comeBack(
@@ -183,10 +178,10 @@ async function comeBack(
     if (seen.at(-1) !== 'none') await box.ok(`${PINE} hijack abort`)
     const end = await stageOn(box)
     if (end !== 'none') throw new Error(`after abort the takeover is ${end}`)
-    await powerOff(box)
+    await box.powerOff()
     return seen.join(', ')
   } finally {
-    await box.vm.kill()
+    await box.kill()
   }
 }
 

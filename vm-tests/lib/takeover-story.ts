@@ -41,3 +41,15 @@ export async function takeOver(box: TakeoverBox): Promise<void> {
   expect(await reachability(box)).toBe(before)
   console.log(await ok('pine-update status'))
 }
+
+const HOUR_MS = 3_600_000
+
+/** With one command; then somebody looks again. */
+export async function takeOverByItself(box: TakeoverBox): Promise<void> {
+  const before = await reachability(box)
+  console.log(await box.hijack(`stage --auto --deadline 900 ${imageOptions('r1', '1.0')}`))
+  await box.isUp(`${IS_R1} && pine-update hijack status | grep -q reclaimed`, HOUR_MS)
+  expect(await reachability(box)).toBe(before)
+  // Its service has removed itself.
+  console.log(await box.ok('pine-update status; ! ls /etc/systemd/system/pine-update-reclaim.service'))
+}

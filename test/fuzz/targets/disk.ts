@@ -13,11 +13,11 @@ import { mutateLines } from '../text.ts'
 import { requireSafeLayout } from './layout.ts'
 
 const MIB = 1024 * 1024
-const DISK_BYTES = 16 * MIB
+export const DISK_BYTES = 16 * MIB
 const SECTOR = 512
 /** Protective MBR, header, 128 entries; and the same again, without the MBR, at the end. UEFI 2.10, 5.3. */
-const HEAD_BYTES = 34 * SECTOR
-const TAIL_BYTES = 33 * SECTOR
+export const HEAD_BYTES = 34 * SECTOR
+export const TAIL_BYTES = 33 * SECTOR
 const ENTRIES_BYTES = 32 * SECTOR
 const ENTRY_BYTES = 128
 
@@ -63,7 +63,7 @@ const COPIES = [
   { header: HEAD_BYTES + ENTRIES_BYTES, entries: HEAD_BYTES },
 ] as const
 
-function mutateTable(input: Buffer, random: Random, donor: Buffer): Buffer {
+export function mutateTable(input: Buffer, random: Random, donor: Buffer): Buffer {
   const bytes = Buffer.alloc(HEAD_BYTES + TAIL_BYTES)
   input.copy(bytes)
   for (let left = few(random, 4); left > 0; left--) changeTable(bytes, random, donor)
@@ -117,6 +117,16 @@ function sign(bytes: Buffer, { header, entries }: (typeof COPIES)[number]): void
   bytes.writeUInt32LE(crc32(bytes.subarray(entries, entries + ENTRIES_BYTES)), header + 88)
   bytes.writeUInt32LE(0, header + 16)
   bytes.writeUInt32LE(crc32(bytes.subarray(header, header + 92)), header + 16)
+}
+
+/** What sfdisk makes of our layout. */
+export async function tableSeed(): Promise<Buffer> {
+  const disk = openDisk(mkdtempSync(join(tmpdir(), 'pine-fuzz-')))
+  disk.write(Buffer.alloc(0))
+  await writeTable(realHost(), disk.path, SCRIPT)
+  const seed = disk.read()
+  disk.close()
+  return seed
 }
 
 const table: TargetEntry = {
