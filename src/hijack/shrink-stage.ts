@@ -8,7 +8,7 @@ import type { ShrinkPlan } from './shrink-plan.ts'
 export const SHUTDOWN_FOLDER = '/run/initramfs'
 /** What is mounted there, by the name that mountinfo has. */
 const SOURCE = 'pine-update-shrink'
-/** Of memory, at most; measured on Debian 12: 9 MiB. */
+/** Of memory, at most; on Debian 12 it takes 5 MiB. */
 const SIZE = '48m'
 const TOOLS = ['sh', 'mount', 'umount', 'e2fsck', 'resize2fs', 'dumpe2fs', 'sync', 'sleep']
 /** systemd makes what it misses of these, which it cannot in what is read-only. */
