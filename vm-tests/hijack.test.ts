@@ -5,6 +5,7 @@ import { rentBox, TAKEOVERS, type TakeoverBox, type TakeoverCase } from './lib/t
 import { takeoverCargo } from './lib/takeover-cargo.ts'
 import { failAfterCommit, failInEveryWay } from './lib/takeover-failures.ts'
 import { takeOverByFirmware } from './lib/takeover-firmware.ts'
+import { shrinkFirst } from './lib/takeover-shrink.ts'
 import { takeOver, takeOverByItself } from './lib/takeover-story.ts'
 
 const HOUR_MS = 3_600_000
@@ -64,4 +65,13 @@ test.runIf(isWanted('auto'))(
   'a takeover goes on by itself up to its end (with PINE_TAKEOVERS=auto)',
   { timeout: 2 * HOUR_MS },
   () => withBox({ ...TAKEOVERS['debian-12'], memoryMiB: 512 }, takeOverByItself),
+)
+
+test.runIf(isWanted('shrink'))(
+  'a root whose free space is too scattered is shrunk first (with PINE_TAKEOVERS=shrink)',
+  { timeout: HOUR_MS },
+  () => {
+    const scattered = { diskMiB: 5120, fullPercent: 70, isScattered: true }
+    return withBox({ ...TAKEOVERS['debian-12'], ...scattered }, shrinkFirst)
+  },
 )

@@ -13,6 +13,7 @@ import { readOldSystem } from '../hijack/old-system.ts'
 import { planReclaim, reclaim } from '../hijack/reclaim.ts'
 import { armRehearsal, verifyStaged } from '../hijack/rehearse.ts'
 import { requireNoStop, reviewBox } from '../hijack/review.ts'
+import { observeShrink } from '../hijack/shrink.ts'
 import { failureOf, stageOf, type TakeoverFacts, type TakeoverStage } from '../hijack/takeover-state.ts'
 import { realCarving } from '../host/extents.ts'
 import { startOnce } from '../model/boot-state.ts'
@@ -157,9 +158,11 @@ export function takeoverStatusCommand(io: Io): Command {
 async function runStatus(io: Io, options: StepOptions): Promise<void> {
   const takeover = await observeTakeover(io.host)
   if (takeover !== undefined) {
-    const { journal } = takeover
-    const json = { stage: stageOf(takeover), reason: failureOf(takeover) ?? null, image: journal.image }
-    return printResult(io, { json, text: describeTakeover(takeover).join('\n') }, options)
+    const { image } = takeover.journal
+    const shrink = await observeShrink(io.host)
+    const [stage, reason] = [stageOf(takeover), failureOf(takeover) ?? null]
+    const json = { stage, reason, image, shrink: shrink ?? null }
+    return printResult(io, { json, text: describeTakeover(takeover, shrink).join('\n') }, options)
   }
   await withMachine(io.host, { disk: undefined, writable: false }, async (machine) => {
     const stage = stageInside(await observe(machine))
@@ -206,6 +209,6 @@ function cutOff(): PineError {
   })
 }
 
-async function restart({ host }: Io): Promise<void> {
+export async function restart({ host }: Io): Promise<void> {
   await host.exec('systemctl', ['reboot', '--no-block'])
 }

@@ -1,10 +1,11 @@
 import { Command } from 'commander'
-import { ERROR_CODES } from '../core/error.ts'
+import { ERROR_CODES, PineError } from '../core/error.ts'
 import { describeReview } from '../hijack/describe.ts'
 import { type Review, review, type TakeoverRequest } from '../hijack/review.ts'
 import { stage } from '../hijack/stage.ts'
 import { realCarving } from '../host/extents.ts'
 import { type AutoOptions, autoOf, autoOptions, continueCommand, goOn } from './hijack-auto.ts'
+import { checkShrink, runShrink, type ShrinkOptions, shrinkOptions } from './hijack-shrink.ts'
 import {
   abortCommand,
   commitCommand,
@@ -32,10 +33,9 @@ export function hijackCommand(io: Io, setExitCode: (code: number) => void): Comm
   return command
 }
 
-interface StageOptions extends FirstImageOptions, Partial<AutoOptions> {
+interface StageOptions extends FirstImageOptions, Partial<AutoOptions>, ShrinkOptions {
   slotSize?: number
   stateSize: number
-  json?: boolean
 }
 
 const STATE_BYTES = 256 * 1024 ** 2
@@ -67,21 +67,28 @@ function stageCommand(io: Io): Command {
       'Write the new system into files of this one, in the place where it will stay, and read it back.',
     ),
   )
-  const command = autoOptions(staging).action(async (options: StageOptions) => {
-    const request = requestOf(options)
-    const progress = createProgress(io)
-    const found = await review(io.host, request)
-    const journal = await stage(io.host, realCarving(), { review: found, request }, progress.update).finally(
-      progress.end,
-    )
-    if (request.auto !== null) return goOn(io, options)
-    const text = `${request.version} is on the disk. Next: pine-update hijack rehearse`
-    printResult(io, { json: { stage: 'staged', parts: journal.parts }, text }, options)
-  })
+  const command = shrinkOptions(autoOptions(staging)).action((options: StageOptions) => runStage(io, options))
   return examples(command, [
     `hijack stage ${EXAMPLE}`,
     `hijack stage ${EXAMPLE} --auto --hold reclaim    # up to what cannot be undone`,
+    `hijack stage ${EXAMPLE} --shrink    # where free space is too scattered`,
   ])
+}
+
+async function runStage(io: Io, options: StageOptions): Promise<void> {
+  checkShrink(options)
+  const request = requestOf(options)
+  const progress = createProgress(io)
+  const found = await review(io.host, request)
+  const staging = stage(io.host, realCarving(), { review: found, request }, progress.update)
+  const journal = await staging.finally(progress.end).catch((error: unknown) => {
+    const isNoRoom = error instanceof PineError && error.code === 'CARVE_FAILED'
+    if (options.shrink !== true || !isNoRoom) throw error
+  })
+  if (journal === undefined) return runShrink(io, found, options)
+  if (request.auto !== null) return goOn(io, options)
+  const text = `${request.version} is on the disk. Next: pine-update hijack rehearse`
+  printResult(io, { json: { stage: 'staged', parts: journal.parts }, text }, options)
 }
 
 function requestOf(options: StageOptions): TakeoverRequest {

@@ -5,6 +5,7 @@ import { releaseCarved } from './carve.ts'
 import { removeProgram, requireEsp } from './esp.ts'
 import { FOLDER, JOURNAL, type TakeoverJournal } from './journal.ts'
 import { disarmRehearsal } from './rehearse.ts'
+import { disarmShrink } from './shrink.ts'
 import { stopSwapping } from './swap-off.ts'
 import { undoCommit } from './undo-commit.ts'
 
@@ -22,6 +23,7 @@ export async function abortTakeover(host: Host, carving: Carving, journal: Takeo
     await undoCommit(host, disk, journal).finally(() => disk.close())
     if (efi !== null) await removeProgram(host, carving, efi)
   }
+  await disarmShrink(host, carving)
   await disarmRehearsal(host, carving)
   await releaseCarved(host, carving, journal.file)
   await removeFolder(host)

@@ -6,12 +6,15 @@ import type { Host } from '../host/host.ts'
 import { ALIGNMENT, largestPlace, type Placed, place, type Run, runsOf } from './place.ts'
 import { RESERVE_BYTES, RESERVE_SHARE, type Wanted } from './wanted.ts'
 
-export interface CarveRequest {
-  /** A new file in the root file system. */
-  file: string
-  /** Where the partition of that file system starts on its disk, and where it ends. In bytes. */
+/** Where the partition of a file system starts on its disk, and where it ends. In bytes. */
+interface Places {
   partitionOffset: number
   limit: number
+}
+
+export interface CarveRequest extends Places {
+  /** A new file in the root file system. */
+  file: string
   wanted: readonly Wanted[]
 }
 
@@ -80,21 +83,70 @@ async function choosePlaces(
   request: CarveRequest,
   sizes: readonly number[],
 ): Promise<{ parts: Placed[]; bytes: number }> {
-  const { file, wanted, limit } = request
+  const { file } = request
   let runs: Run[] = []
   for (const [index, bytes] of sizes.entries()) {
     if (index > 0) await carving.growFile(file, bytes)
-    runs = await mapRuns(carving, file, request.partitionOffset)
-    const stray = runs.find((run) => run.offset + run.bytes > limit)
-    if (stray !== undefined) throw outside(file, stray, limit)
-    const parts = place(runs, wanted, limit)
+    runs = await mapRuns(carving, file, request)
+    const parts = place(runs, request.wanted, request.limit)
     if (parts !== undefined) return { parts, bytes }
+  }
+  return exchange(carving, request, runs, sizes.at(-1) ?? 0)
+}
+
+/** How often small pieces are given back for others. */
+const EXCHANGES = 6
+
+/**
+ * As large as the file may be, it gives back its small pieces and grows by as much. ext4 gives out what follows the last
+ * piece first: a run of which the file has a part only, as it was full before the rest of it, is had in whole then.
+ */
+async function exchange(
+  carving: Carving,
+  request: CarveRequest,
+  first: Run[],
+  size: number,
+): Promise<{ parts: Placed[]; bytes: number }> {
+  let [runs, bytes] = [first, size]
+  for (let round = 0; round < EXCHANGES; round++) {
+    const small = smallest(runs, request.wanted)
+    const given = small.reduce((total, { from, to }) => total + to - from, 0)
+    if (given === 0) break
+    for (const { from, to } of small) await carving.punchHole(request.file, from, to - from)
+    bytes += given
+    await carving.growFile(request.file, bytes)
+    const before = largestPlace(runs)
+    runs = await mapRuns(carving, request.file, request)
+    const parts = place(runs, request.wanted, request.limit)
+    if (parts !== undefined) return { parts, bytes }
+    if (largestPlace(runs) <= before) break
   }
   throw tooScattered(request, runs)
 }
 
-async function mapRuns(carving: Carving, file: string, partitionOffset: number): Promise<Run[]> {
-  return runsOf(await carving.mapExtents(file), partitionOffset)
+/** All but the largest, of which there are enough for what is wanted if only they were in one piece. In the file. */
+function smallest(runs: readonly Run[], wanted: readonly Wanted[]): { from: number; to: number }[] {
+  let needed = wanted.reduce((total, { bytes }) => total + bytes, 0)
+  const kept = new Set<Run>()
+  for (const run of [...runs].sort((one, other) => other.bytes - one.bytes)) {
+    if (needed > 0) kept.add(run)
+    needed -= run.bytes
+  }
+  const given: { from: number; to: number }[] = []
+  for (const run of runs.filter((each) => !kept.has(each))) {
+    const [last, to] = [given.at(-1), run.logical + run.bytes]
+    if (last?.to === run.logical) last.to = to
+    else given.push({ from: run.logical, to })
+  }
+  return given
+}
+
+/** Throws `CARVE_FAILED` for blocks that are not of the partition. */
+async function mapRuns(carving: Carving, file: string, { partitionOffset, limit }: Places): Promise<Run[]> {
+  const runs = runsOf(await carving.mapExtents(file), partitionOffset)
+  const stray = runs.find((run) => run.offset + run.bytes > limit)
+  if (stray !== undefined) throw outside(file, stray, limit)
+  return runs
 }
 
 /** What of the file is no partition. */
@@ -114,7 +166,7 @@ export async function checkCarved(
   { file, parts }: Carved,
   partitionOffset: number,
 ): Promise<void> {
-  const runs = await mapRuns(carving, file, partitionOffset)
+  const runs = runsOf(await carving.mapExtents(file), partitionOffset)
   const moved = parts.filter((part) => !runs.some((run) => holds(run, part)))
   if (moved.length === 0) return
   const names = moved.map(({ name }) => name).join(', ')

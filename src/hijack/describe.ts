@@ -7,6 +7,8 @@ import type { TakeoverJournal } from './journal.ts'
 import type { Network } from './network.ts'
 import type { Problem } from './problem.ts'
 import type { Review } from './review.ts'
+import { describeShrink, type ShrinkOutcome } from './shrink-outcome.ts'
+import type { ShrinkPlan } from './shrink-plan.ts'
 import { failureOf, stageOf, type TakeoverFacts, type TakeoverStage } from './takeover-state.ts'
 
 /** What a takeover would do, for a person who has to say yes. */
@@ -81,6 +83,31 @@ function describeRoom({ facts, wanted }: Review): string[] {
     'after "commit" the same, and in the free space of the old system, where "stage" finds it in one piece:',
     ...parts,
     `after "reclaim" ${root.partition.path} is gone, and state has the room behind it; the others stay`,
+    root.mount.fs === 'ext4' ? CAN_SHRINK : CANNOT_SHRINK,
+  ]
+}
+
+const FINDS_OUT = 'what is free may be too scattered for that, which "stage" finds out'
+const CAN_SHRINK = `${FINDS_OUT}; "stage --shrink" is the way out then`
+const CANNOT_SHRINK = `${FINDS_OUT}; this file system cannot be shrunk, so that only smaller sizes, or less in it, would help`
+
+/** What a shrink would do, for a person who has to say yes. */
+export function describeShrinkPlan({
+  device,
+  blockBytes,
+  full,
+  target,
+  movedBytes,
+  minutes,
+}: ShrinkPlan): string[] {
+  const [now, then] = [full, target].map((blocks) => formatBytes(blocks * blockBytes))
+  return [
+    `what is free in ${device} is enough, but too scattered; it can be pushed together while the machine restarts:`,
+    `  the file system is unmounted, checked, made smaller (${now} to ${then}), made as large again, and checked`,
+    `  up to ${formatBytes(movedBytes)} of files are moved; the machine is away for about ${minutes} minutes, on a slow disk for longer`,
+    'WARNING: a power cut, or a reset from the panel, while that runs can destroy the old file system and all that is in it.',
+    '  The next start repairs what it can; there is no other way back. Have a backup, and do not touch it meanwhile.',
+    'to do it, add --yes, and --reboot to restart at once',
   ]
 }
 
@@ -102,7 +129,7 @@ const STAGES: Record<TakeoverStage, string> = {
 }
 
 /** How far a takeover has come, seen from the old system. */
-export function describeTakeover(facts: TakeoverFacts): string[] {
+export function describeTakeover(facts: TakeoverFacts, shrink?: ShrinkOutcome): string[] {
   const stage = stageOf(facts)
   const { image, startedAt } = facts.journal
   const failure = failureOf(facts)
@@ -111,6 +138,7 @@ export function describeTakeover(facts: TakeoverFacts): string[] {
     `takeover    ${stage}: ${STAGES[stage]}`,
     `image       ${image.version}, since ${startedAt}`,
     ...reason,
+    ...(shrink === undefined ? [] : describeShrink(shrink)),
     ...describePlaces(facts.journal),
   ]
 }

@@ -1,3 +1,5 @@
+import type { OldSystem } from './old-system.ts'
+
 /** What the entry of the rehearsal starts. */
 export interface RehearsalEntry {
   /** UUID of the old root's file system, to find its partition by. */
@@ -10,7 +12,8 @@ export interface RehearsalEntry {
 }
 
 export const ENTRY_ID = 'pine-update-rehearsal'
-/** What is before it may end without a line feed. */
+export const REPAIR_ID = 'pine-update-repair'
+/** Around either of them: there is one at a time. What is before it may end without a line feed. */
 const BEGIN = '\n### BEGIN pine-update rehearsal ###'
 const END = '### END pine-update rehearsal ###'
 
@@ -38,6 +41,30 @@ ${END}
 /** custom.cfg with the entry, in place of an earlier one; whatever else is in it stays. */
 export function withEntry(customCfg: string, entry: RehearsalEntry): string {
   return withoutEntry(customCfg) + entryText(entry)
+}
+
+/** The old system, as it starts whenever nobody asks for something else. */
+export interface RepairEntry extends Pick<OldSystem, 'kernel' | 'initrd' | 'arguments'> {
+  /** UUID of the file system that those are on. */
+  fsUuid: string
+}
+
+/** The same with one that starts the old system, and repairs what fsck finds without asking: systemd-fsck(8). */
+export function withRepairEntry(customCfg: string, entry: RepairEntry): string {
+  const { fsUuid, kernel, initrd, arguments: words } = entry
+  return `${withoutEntry(customCfg)}${BEGIN}
+menuentry 'pine-update: the old system, its file system repaired' --id ${REPAIR_ID} {
+  insmod part_gpt
+  insmod part_msdos
+  insmod ext2
+  insmod xfs
+  insmod gzio
+  search --no-floppy --fs-uuid --set=root ${fsUuid}
+  linux ${kernel} ${words} panic=10 fsck.repair=yes
+  initrd ${initrd}
+}
+${END}
+`
 }
 
 export function withoutEntry(customCfg: string): string {

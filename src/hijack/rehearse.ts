@@ -55,16 +55,26 @@ export async function armRehearsal(
   journal: TakeoverJournal,
   options: RehearsalOptions,
 ): Promise<void> {
-  const { settleFileSystem: settle } = carving
   // An abort that was cut off may have given the blocks back: they then belong to another file.
   await checkCarved(carving, journal, journal.root.offset)
   const sequence = await resetTrial(host, journal)
   await host.replaceFile(CAPTURED, options.captured, 0o600)
-  const custom = withEntry((await readCustom(host)) ?? '', entryFor(journal, options, sequence))
+  const entry = entryFor(journal, options, sequence)
+  await startEntryOnce(host, carving, ENTRY_ID, (custom) => withEntry(custom, entry))
+}
+
+/** Has the old loader start an entry of custom.cfg, once. The order is that of `armRehearsal`. */
+export async function startEntryOnce(
+  host: Host,
+  { settleFileSystem: settle }: Carving,
+  id: string,
+  change: (customCfg: string) => string,
+): Promise<void> {
+  const custom = change((await readCustom(host)) ?? '')
   await replaceAlike(host, CUSTOM, Buffer.from(custom, 'latin1'))
   await settle(FOLDER)
   await settle(GRUB)
-  await replaceAlike(host, GRUBENV, withVariable(await host.readFile(GRUBENV), 'next_entry', ENTRY_ID))
+  await replaceAlike(host, GRUBENV, withVariable(await host.readFile(GRUBENV), 'next_entry', id))
   await settle(GRUB)
 }
 

@@ -16,6 +16,8 @@ import {
 import { numbersFor } from './numbers.ts'
 import { verifyStaged } from './rehearse.ts'
 import { type Review, requireNoStop, type TakeoverRequest } from './review.ts'
+import { disarmShrink } from './shrink.ts'
+import { planShrink } from './shrink-plan.ts'
 
 /** What takes its time, in words for a person. */
 export type OnStage = (what: string, done?: number, total?: number) => void
@@ -64,7 +66,13 @@ async function findRoom(
   await host.exec('mkdir', ['-p', FOLDER])
   await writeJournal(host, begun)
   const places = { partitionOffset: root.offset, limit: root.offset + root.bytes }
-  const { parts } = await carve(host, carving, { file: FILE, ...places, wanted })
+  const { parts } = await carve(host, carving, { file: FILE, ...places, wanted }).catch(
+    async (error: unknown) => {
+      // What was taken until now counts as free again only then.
+      await carving.settleFileSystem(FOLDER)
+      throw await namingWayOut(host, review, error)
+    },
+  )
   const numbered = parts.map((part, index) => ({ ...part, number: numbers[index] ?? 0, uuid: randomUUID() }))
   const journal = { ...begun, parts: numbered }
   await writeJournal(host, journal)
@@ -83,8 +91,20 @@ async function clearAway(host: Host, carving: Carving): Promise<void> {
       hint: 'go on with "pine-update hijack rehearse", or begin anew after "pine-update hijack abort"',
     })
   }
+  await disarmShrink(host, carving)
   await releaseCarved(host, carving, FILE)
   await removeJournal(host)
+}
+
+/** What else can be done where no room was found. */
+async function namingWayOut(host: Host, review: Review, error: unknown): Promise<unknown> {
+  if (!(error instanceof PineError) || error.code !== 'CARVE_FAILED') return error
+  const found = await planShrink(host, review)
+  const way =
+    'severity' in found
+      ? `${found.text}; ${error.hint}`
+      : `"hijack stage --shrink" says how it can be pushed together while the machine restarts; or ${error.hint}`
+  return new PineError('CARVE_FAILED', error.message, { hint: way, cause: error })
 }
 
 /** Nothing is carved yet. */

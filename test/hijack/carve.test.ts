@@ -318,6 +318,27 @@ describe('what is done to the file', () => {
     expect(done).toEqual(['allocate 127', 'grow 152', 'grow 202', 'punch 0+60', 'punch 160+42'])
   })
 
+  test('as large as it may be: small pieces are given back for what follows a large one', async () => {
+    const { done, pretend, machine } = standIn((bytes) => {
+      const all: Extent[] = [
+        { logical: 0, physical: 10 * MiB, bytes: 30 * MiB },
+        { logical: 30 * MiB, physical: 50 * MiB, bytes: 30 * MiB },
+        { logical: 60 * MiB, physical: 500 * MiB, bytes: bytes - 60 * MiB },
+      ]
+      return all.slice(done.some((each) => each.startsWith('punch 30+')) ? 2 : 0)
+    }, 650 * MiB)
+    const { parts } = await carve(machine, pretend, REQUEST)
+    expect(parts).toEqual([{ name: 'rootfs-a', offset: 501 * MiB, logical: 60 * MiB, bytes: 100 * MiB }])
+    expect(done).toEqual([
+      'allocate 127',
+      'grow 150',
+      'punch 30+30',
+      'grow 180',
+      'punch 0+60',
+      'punch 160+20',
+    ])
+  })
+
   test('5 % stay free, on a small file system 200 MiB', async () => {
     const scattered = (bytes: number): Extent[] =>
       Array.from({ length: bytes / MiB }, (_, index) => ({
@@ -328,11 +349,12 @@ describe('what is done to the file', () => {
     const large = standIn(scattered, 650 * MiB)
     const error = await failure(carve(large.machine, large.pretend, REQUEST))
     expect(error.message).toContain('the largest piece has 1.0 MiB, needed are rootfs-a 100 MiB')
-    expect(large.done).toEqual(['allocate 127', 'grow 150', 'remove'])
+    // What is given back for other pieces is of no use here: those are as small.
+    expect(large.done).toEqual(['allocate 127', 'grow 150', 'punch 100+50', 'grow 200', 'remove'])
     const small = standIn(scattered, 350 * MiB)
     small.pretend.fileSystemBytes = async () => 1000 * MiB
     await failure(carve(small.machine, small.pretend, REQUEST))
-    expect(small.done).toEqual(['allocate 127', 'grow 150', 'remove'])
+    expect(small.done).toEqual(large.done)
   })
 
   test('blocks that move while the rest goes: found, and the file is removed', async () => {

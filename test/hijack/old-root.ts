@@ -23,6 +23,8 @@ export type RootFs = 'ext4' | 'xfs'
 export interface OldRoot {
   folder: string
   disk: string
+  /** Of the file system. */
+  device: string
   /** The partition, on the disk. */
   partitionOffset: number
   limit: number
@@ -89,6 +91,7 @@ export function openOldRoot(fs: RootFs, options: OldRootOptions = {}): OldRoot {
   return {
     folder,
     disk,
+    device,
     partitionOffset: offset,
     limit: offset + bytes,
     age: (used) => age(folder, used),
