@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { PineError } from '../core/error.ts'
+import { whileAlone } from '../hijack/alone.ts'
 import { describeShrinkPlan } from '../hijack/describe.ts'
 import type { Review } from '../hijack/review.ts'
 import { armShrink, type OldStart } from '../hijack/shrink.ts'
@@ -32,7 +33,8 @@ export async function runShrink(io: Io, found: Review, options: ShrinkOptions): 
   if ('severity' in plan)
     throw new PineError('CARVE_FAILED', plan.text, plan.hint === undefined ? {} : { hint: plan.hint })
   const isArmed = options.yes === true
-  if (isArmed) await armShrink(io.host, realCarving(), plan, startOf(found))
+  const { path, start } = startOf(found)
+  if (isArmed) await whileAlone(io.host, path, () => armShrink(io.host, realCarving(), plan, start))
   if (options.reboot === true) await restart(io)
   const text = isArmed
     ? `The next restart takes about ${plan.minutes} minutes. After it: pine-update hijack status`
@@ -40,10 +42,10 @@ export async function runShrink(io: Io, found: Review, options: ShrinkOptions): 
   printResult(io, { json: { stage: 'begun', shrink: plan, isArmed }, text }, options)
 }
 
-/** Of the system that runs. */
-function startOf({ facts, found }: Review): OldStart {
+/** Of the system that runs, and the disk that it is on. */
+function startOf({ facts, found }: Review): { path: string; start: OldStart } {
   const fsUuid = facts.boot.stack[0]?.fsUuid
-  if (found?.old === undefined || fsUuid === undefined)
+  if (found?.old === undefined || fsUuid === undefined || facts.disk === undefined)
     throw new Error('a takeover without a kernel was let pass')
-  return { old: found.old, fsUuid }
+  return { path: facts.disk.path, start: { old: found.old, fsUuid } }
 }

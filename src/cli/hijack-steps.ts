@@ -2,12 +2,13 @@ import { Command, Option } from 'commander'
 import { PineError } from '../core/error.ts'
 import type { OnProgress } from '../core/progress.ts'
 import { abortTakeover } from '../hijack/abort.ts'
+import { whileAlone } from '../hijack/alone.ts'
 import { reclaimFiles } from '../hijack/auto-service.ts'
 import { readBoxFacts } from '../hijack/box-facts.ts'
 import { captureArchive } from '../hijack/capture.ts'
 import { commitTakeover } from '../hijack/commit.ts'
 import { describeTakeover } from '../hijack/describe.ts'
-import type { TakeoverJournal } from '../hijack/journal.ts'
+import { readJournal, type TakeoverJournal } from '../hijack/journal.ts'
 import { observeTakeover } from '../hijack/observe.ts'
 import { readOldSystem } from '../hijack/old-system.ts'
 import { planReclaim, reclaim } from '../hijack/reclaim.ts'
@@ -16,6 +17,7 @@ import { requireNoStop, reviewBox } from '../hijack/review.ts'
 import { observeShrink } from '../hijack/shrink.ts'
 import { failureOf, stageOf, type TakeoverFacts, type TakeoverStage } from '../hijack/takeover-state.ts'
 import { realCarving } from '../host/extents.ts'
+import type { Host } from '../host/host.ts'
 import { startOnce } from '../model/boot-state.ts'
 import { type Facts, runningSlot } from '../model/facts.ts'
 import { observe, withMachine } from '../run/machine.ts'
@@ -54,8 +56,12 @@ export function rehearseCommand(io: Io): Command {
   return examples(command, ['hijack rehearse --reboot', 'hijack rehearse --deadline 1800'])
 }
 
-export async function runRehearse(io: Io, options: RehearseOptions): Promise<void> {
-  const { journal } = await takeoverAt(io, ['staged', 'rehearsed', 'failed', 'silent', 'armed'])
+export function runRehearse(io: Io, options: RehearseOptions): Promise<void> {
+  const stages = ['staged', 'rehearsed', 'failed', 'silent', 'armed'] as const
+  return atStage(io, stages, ({ journal }) => rehearse(io, journal, options))
+}
+
+async function rehearse(io: Io, journal: TakeoverJournal, options: RehearseOptions): Promise<void> {
   if (journal.before !== null) throw cutOff()
   const box = await reviewBox(io.host)
   requireNoStop(box)
@@ -82,8 +88,11 @@ export function commitCommand(io: Io): Command {
   return examples(command, ['hijack commit --reboot'])
 }
 
-export async function runCommit(io: Io, options: StepOptions): Promise<void> {
-  const { journal } = await takeoverAt(io, ['rehearsed', 'returned'])
+export function runCommit(io: Io, options: StepOptions): Promise<void> {
+  return atStage(io, ['rehearsed', 'returned'], ({ journal }) => commit(io, journal, options))
+}
+
+async function commit(io: Io, journal: TakeoverJournal, options: StepOptions): Promise<void> {
   const old = await readOldSystem(io.host, await readBoxFacts(io.host))
   if (old === undefined) throw new PineError('TAKEOVER_REFUSED', 'the kernel that runs has no files in /boot')
   await readSlot(io, journal)
@@ -129,9 +138,13 @@ export function abortCommand(io: Io): Command {
 }
 
 async function runAbort(io: Io, options: StepOptions): Promise<void> {
-  const takeover = await observeTakeover(io.host)
-  if (takeover === undefined) return startOldSystem(io, options)
-  await abortTakeover(io.host, realCarving(), takeover.journal)
+  const journal = await readJournal(io.host)
+  if (journal === undefined) return startOldSystem(io, options)
+  await whileAlone(io.host, journal.disk.path, async () => {
+    // What commit has noted until now.
+    const latest = await readJournal(io.host)
+    if (latest !== undefined) await abortTakeover(io.host, realCarving(), latest)
+  })
   printResult(io, { json: { stage: null }, text: 'The takeover is undone.' }, options)
 }
 
@@ -186,9 +199,19 @@ async function readSlot(io: Io, journal: TakeoverJournal): Promise<void> {
   await verifyStaged(io.host, journal, onProgress).finally(progress.end)
 }
 
-/** Throws `TAKEOVER_ORDER` unless the takeover has come to one of these stages. */
-async function takeoverAt(io: Io, stages: readonly TakeoverStage[]): Promise<TakeoverFacts> {
-  const takeover = await observeTakeover(io.host)
+/** Nobody else changes the takeover meanwhile. Throws `BUSY`, and `TAKEOVER_ORDER` unless it has come to one of these stages. */
+async function atStage(
+  { host }: Io,
+  stages: readonly TakeoverStage[],
+  step: (takeover: TakeoverFacts) => Promise<void>,
+): Promise<void> {
+  const journal = await readJournal(host)
+  if (journal === undefined) throw noTakeover()
+  await whileAlone(host, journal.disk.path, async () => step(await observeAt(host, stages)))
+}
+
+async function observeAt(host: Host, stages: readonly TakeoverStage[]): Promise<TakeoverFacts> {
+  const takeover = await observeTakeover(host)
   if (takeover === undefined) throw noTakeover()
   const found = stageOf(takeover)
   if (stages.includes(found)) return takeover

@@ -3,6 +3,7 @@ import { PineError } from '../core/error.ts'
 import type { OnProgress } from '../core/progress.ts'
 import type { Carving } from '../host/extents.ts'
 import type { Host } from '../host/host.ts'
+import { whileAlone } from './alone.ts'
 import { carve, releaseCarved } from './carve.ts'
 import { writeBootstate, writeSlot, writeState, writeSwap } from './content.ts'
 import {
@@ -26,7 +27,7 @@ const FILE = `${FOLDER}/carved`
 
 /**
  * Finds room, and writes the new system there: files of the old one, of which nothing else changes. A crash leaves a file
- * that the next try, or `abort`, removes. Throws `TAKEOVER_REFUSED`, `TAKEOVER_ORDER`, `CARVE_FAILED`, `IMAGE_MISMATCH`.
+ * that the next try, or `abort`, removes. Throws `TAKEOVER_REFUSED`, `TAKEOVER_ORDER`, `BUSY`, `CARVE_FAILED`, `IMAGE_MISMATCH`.
  */
 export async function stage(
   host: Host,
@@ -35,6 +36,17 @@ export async function stage(
   onStage: OnStage,
 ): Promise<TakeoverJournal> {
   requireNoStop(review)
+  const { disk } = review.facts
+  if (disk === undefined) throw new Error('a takeover without a disk was let pass')
+  return whileAlone(host, disk.path, () => stageAlone(host, carving, { review, request }, onStage))
+}
+
+async function stageAlone(
+  host: Host,
+  carving: Carving,
+  { review, request }: { review: Review; request: TakeoverRequest },
+  onStage: OnStage,
+): Promise<TakeoverJournal> {
   await clearAway(host, carving)
   onStage('find room')
   const old = review.found?.old

@@ -19,18 +19,18 @@ interface LockOptions {
 }
 
 /**
- * Takes the lock of a disk: the kernel's, on the open bootstate partition, so that it goes with its holder however that
- * ends. Throws `BUSY` with the name of the holder, `DISK_IN_USE`.
+ * Takes the lock of a disk: the kernel's, on what is open of it, such as the bootstate partition, so that it goes with its
+ * holder however that ends. Throws `BUSY` with the name of the holder, `DISK_IN_USE`.
  */
 export async function takeLock(
   host: Host,
-  disk: PineDisk,
-  bootstate: OpenRegion,
+  disk: Pick<PineDisk, 'path' | 'live'>,
+  region: OpenRegion,
   { patient, notice }: LockOptions,
 ): Promise<void> {
   if (!disk.live) await requireIdle(host, disk.path)
-  for (let attempt = 1; !bootstate.tryLock(); attempt++) {
-    const holder = await lockHolder(host, bootstate)
+  for (let attempt = 1; !region.tryLock(); attempt++) {
+    const holder = await lockHolder(host, region)
     // udev looks at a disk whenever somebody has written to it; and who is gone by now cannot be shown.
     const passing = holder?.shared !== false && attempt <= PASSING
     if (!patient && !passing) throw busy(holder, disk.path)
