@@ -14,12 +14,11 @@ const DEFAULT: TakeoverCase = { ...DEFAULT_DEBIAN, memoryMiB: 256 }
 /** Machines as people rent them. */
 export const TAKEOVERS = {
   'debian-12': DEFAULT,
-  xfs: { ...DEFAULT, fs: 'xfs' },
   mbr: { ...DEFAULT, table: 'dos' },
   uefi: { ...DEFAULT, firmware: 'uefi' },
   '128-mb': { ...DEFAULT, memoryMiB: 128 },
   'debian-11-dhcp': { ...DEFAULT, suite: 'bullseye', network: 'dhcp' },
-  'debian-13-on-link': { ...DEFAULT, suite: 'trixie', network: 'on-link' },
+  'debian-13-xfs-on-link': { ...DEFAULT, suite: 'trixie', fs: 'xfs', network: 'on-link' },
 } as const satisfies Record<string, TakeoverCase>
 
 /** A rented machine, with what a person there has on it. */
