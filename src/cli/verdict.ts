@@ -22,7 +22,10 @@ export function confirmCommand(io: Io): Command {
   const command = machineOptions(new Command('confirm'))
     .description('Make the running release permanent. The health service does it after each good boot.')
     .addOption(dryRunOption())
-    .action((options: VerdictOptions) => runPlan(io, options, planConfirm))
+    // Whoever logs in at once comes while the health service is at work.
+    .action((options: VerdictOptions) =>
+      runPlan(io, { ...options, patient: options.disk === undefined }, planConfirm),
+    )
   return examples(command, ['confirm', 'confirm --dry-run'])
 }
 
@@ -66,11 +69,12 @@ export function rollbackCommand(io: Io): Command {
 
 async function runPlan(
   io: Io,
-  options: VerdictOptions,
+  options: VerdictOptions & { patient?: boolean },
   makePlan: (facts: Facts, settings: Settings) => Plan,
 ): Promise<void> {
   const settings = await readSettings(io.host, options.config)
-  const how = { disk: options.disk, writable: options.dryRun !== true, notice: noticeOn(io) }
+  const { disk, patient = false } = options
+  const how = { disk, writable: options.dryRun !== true, patient, notice: noticeOn(io) }
   await withMachine(io.host, how, async (machine) => {
     const plan = makePlan(await observe(machine), settings)
     if (options.dryRun === true) {

@@ -5,11 +5,13 @@ import { PineError } from '../core/error.ts'
 import type { OnProgress } from '../core/progress.ts'
 import type { OpenRegion } from '../core/region.ts'
 import { copyRegion } from '../host/copy-region.ts'
+import type { Carving } from '../host/extents.ts'
 import type { Host } from '../host/host.ts'
 import { makeStateFileSystem, swapHeader } from '../host/make-file-system.ts'
 import { type BootState, initialBootState } from '../model/boot-state.ts'
 import type { Role } from '../model/layout.ts'
 import { emptyRecords, type Records } from '../model/records.ts'
+import { inPieces, piecesOf } from './file-pieces.ts'
 import { type CarvedPart, FOLDER, type TakeoverJournal } from './journal.ts'
 import type { OldSystem } from './old-system.ts'
 
@@ -19,10 +21,18 @@ export function partOf({ parts }: Pick<TakeoverJournal, 'parts'>, role: Role): C
   return part
 }
 
+/** What fills the parts of a new takeover. */
+interface Filling {
+  host: Host
+  carving: Carving
+  journal: TakeoverJournal
+}
+
 /** Through the file, so that the old file system knows that its blocks are written. The caller closes it. */
-function openInFile(host: Host, journal: TakeoverJournal, role: Role): Promise<OpenRegion> {
-  const { logical, bytes } = partOf(journal, role)
-  return host.openRegion(journal.file, { offset: logical, bytes, writable: true })
+async function openInFile({ host, carving, journal }: Filling, role: Role): Promise<OpenRegion> {
+  const extents = await carving.mapExtents(journal.file)
+  const file = await host.openRegion(journal.file, { writable: true })
+  return inPieces(file, piecesOf(extents, partOf(journal, role), journal.root.offset))
 }
 
 /** On the disk, as the new system will see it. The caller closes it. */
@@ -37,12 +47,11 @@ export function openOnDisk(
 }
 
 async function fill(
-  host: Host,
-  journal: TakeoverJournal,
+  filling: Filling,
   role: Role,
   write: (region: OpenRegion) => Promise<void>,
 ): Promise<void> {
-  const region = await openInFile(host, journal, role)
+  const region = await openInFile(filling, role)
   try {
     await write(region)
     await region.flush()
@@ -52,15 +61,11 @@ async function fill(
 }
 
 /** Slot a; throws `IMAGE_MISMATCH` where the image is not the one that was looked at. */
-export async function writeSlot(
-  host: Host,
-  journal: TakeoverJournal,
-  image: string,
-  onProgress: OnProgress,
-): Promise<void> {
+export async function writeSlot(filling: Filling, image: string, onProgress: OnProgress): Promise<void> {
+  const { host, journal } = filling
   const source = await host.openRegion(image)
   try {
-    await fill(host, journal, 'rootfs-a', async (slot) => {
+    await fill(filling, 'rootfs-a', async (slot) => {
       const digest = await copyRegion(source, slot, 0, onProgress)
       if (digest !== journal.image.digest) throw changed(image, digest)
     })
@@ -82,7 +87,8 @@ function changed(image: string, found: Digest): PineError {
 const STATE_FILE = `${FOLDER}/state`
 
 /** Made in a file of its own: mke2fs frees what it need not write, and what is carved must stay where it is. */
-export async function writeState(host: Host, journal: TakeoverJournal): Promise<void> {
+export async function writeState(filling: Filling): Promise<void> {
+  const { host, journal } = filling
   const { bytes } = partOf(journal, 'state')
   // What a crash left of an earlier one.
   await host.removeFile(STATE_FILE)
@@ -91,27 +97,24 @@ export async function writeState(host: Host, journal: TakeoverJournal): Promise<
     await makeStateFileSystem(host, STATE_FILE, { offset: 0, bytes })
     const made = await host.openRegion(STATE_FILE)
     const copy = async (region: OpenRegion) => void (await copyRegion(made, region, 0, () => undefined))
-    await fill(host, journal, 'state', copy).finally(() => made.close())
+    await fill(filling, 'state', copy).finally(() => made.close())
   } finally {
     await host.removeFile(STATE_FILE)
   }
 }
 
-export async function writeSwap(host: Host, journal: TakeoverJournal): Promise<void> {
-  const header = await swapHeader(host, partOf(journal, 'swap').bytes)
-  await fill(host, journal, 'swap', (region) => region.write(header, 0))
+export async function writeSwap(filling: Filling): Promise<void> {
+  const header = await swapHeader(filling.host, partOf(filling.journal, 'swap').bytes)
+  await fill(filling, 'swap', (region) => region.write(header, 0))
 }
 
 /** What the loader of the new system reads, and its records: slot a is there, and has to prove itself. */
-export async function writeBootstate(
-  host: Host,
-  journal: TakeoverJournal,
-  old: OldSystem,
-  now: Date,
-): Promise<void> {
+export async function writeBootstate(filling: Filling, old: OldSystem): Promise<void> {
+  const { host, journal } = filling
   const script = scriptOf(journal, old)
-  await fill(host, journal, 'bootstate', (region) =>
-    writeNewBootstate(host, region, { state: FIRST_STATE, script, records: firstRecords(journal, now) }),
+  const records = firstRecords(journal, host.now())
+  await fill(filling, 'bootstate', (region) =>
+    writeNewBootstate(host, region, { state: FIRST_STATE, script, records }),
   )
 }
 

@@ -41,8 +41,6 @@ const Journal = v.object({
       /** On the disk. */
       offset: Whole,
       bytes: Whole,
-      /** In the file. */
-      logical: Whole,
       /** Its entry in the table, once there is one. */
       number: Whole,
       uuid: Guid,

@@ -2,11 +2,8 @@ import type { Extent } from '../host/extents.ts'
 import type { Role } from '../model/layout.ts'
 import type { Wanted } from './wanted.ts'
 
-/** A piece of a file that lies in one piece on the disk. In bytes. */
+/** What lies in one piece on the disk. In bytes of it. */
 export interface Run {
-  /** In the file. */
-  logical: number
-  /** On the disk. */
   offset: number
   bytes: number
 }
@@ -19,15 +16,14 @@ export interface Placed extends Run {
 /** Of partitions, on the disk. */
 export const ALIGNMENT = 1024 ** 2
 
-/** What follows each other both in the file and on the disk is one run, whatever the file system says of its pieces. */
+/** What follows each other on the disk is one run, whatever its order in the file: ext4 fills groups as it finds them. */
 export function runsOf(extents: readonly Extent[], partitionOffset: number): Run[] {
   const runs: Run[] = []
-  for (const { logical, physical, bytes } of extents) {
+  for (const { physical, bytes } of [...extents].sort((one, other) => one.physical - other.physical)) {
     const last = runs.at(-1)
     const offset = partitionOffset + physical
-    if (last !== undefined && last.logical + last.bytes === logical && last.offset + last.bytes === offset)
-      last.bytes += bytes
-    else runs.push({ logical, offset, bytes })
+    if (last !== undefined && last.offset + last.bytes === offset) last.bytes += bytes
+    else runs.push({ offset, bytes })
   }
   return runs
 }
@@ -48,12 +44,10 @@ export function place(runs: readonly Run[], wanted: readonly Wanted[], limit: nu
   return best && wanted.flatMap(({ name }) => best.placed.filter((placed) => placed.name === name))
 }
 
-/** What is free of a run: on the disk, from where a partition can start. */
+/** What is free of a run, from where a partition can start. */
 interface Piece {
   from: number
   to: number
-  /** From the disk to the file. */
-  shift: number
 }
 
 /** Which piece of those that fit, the lowest rank first, and which end of it. */
@@ -98,8 +92,8 @@ function arrange(
   return { placed: [...placed, take(piece, growing, 'low')], growth }
 }
 
-function piecesOf({ logical, offset, bytes }: Run): Piece {
-  return { from: roundUp(offset), to: offset + bytes, shift: logical - offset }
+function piecesOf({ offset, bytes }: Run): Piece {
+  return { from: roundUp(offset), to: offset + bytes }
 }
 
 function fitting(free: readonly Piece[], bytes: number): Piece[] {
@@ -117,7 +111,7 @@ function take(piece: Piece, { name, bytes }: Wanted, end: Way['end']): Placed {
   const offset = end === 'low' ? piece.from : roundDown(piece.to - bytes)
   if (end === 'low') piece.from = roundUp(offset + bytes)
   else piece.to = offset
-  return { name, offset, bytes, logical: offset + piece.shift }
+  return { name, offset, bytes }
 }
 
 /** Up to the next partition. */

@@ -89,8 +89,7 @@ export function decideShrink(
 function fits(ext4: Ext4, target: number, wanted: readonly Wanted[], root: Place): boolean {
   const from = target + LOST_BYTES / ext4.blockBytes
   const runs = freeBehind(ext4, from).map(({ from, to }) => {
-    const [logical, bytes] = [from * ext4.blockBytes, (to - from) * ext4.blockBytes]
-    return { logical, offset: root.offset + logical, bytes }
+    return { offset: root.offset + from * ext4.blockBytes, bytes: (to - from) * ext4.blockBytes }
   })
   return place(runs, wanted, root.offset + root.bytes) !== undefined
 }

@@ -52,11 +52,12 @@ async function stageAlone(
   const old = review.found?.old
   if (old === undefined) throw new Error('a takeover without a kernel was let pass')
   const journal = await findRoom(host, carving, { review, request })
-  await writeSlot(host, journal, request.image, progressOf(onStage, 'write slot a'))
+  const filling = { host, carving, journal }
+  await writeSlot(filling, request.image, progressOf(onStage, 'write slot a'))
   onStage('make the state partition')
-  await writeState(host, journal)
-  await writeSwap(host, journal)
-  await writeBootstate(host, journal, old, host.now())
+  await writeState(filling)
+  await writeSwap(filling)
+  await writeBootstate(filling, old)
   await carving.settleFileSystem(FOLDER)
   await verifyStaged(host, journal, progressOf(onStage, 'read slot a back'))
   await carving.setImmutable(FILE, true)

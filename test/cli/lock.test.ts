@@ -4,6 +4,7 @@ import { closeSync, constants, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { realHost } from '../../src/host/real-host.ts'
+import { liveMachine } from '../faults/live-host.ts'
 import { makeHost, ON_DISK, openWorkshop, type Workshop } from '../support/cli.ts'
 
 const PINE = join(import.meta.dirname, '../../dist/pine-update.cjs')
@@ -100,6 +101,16 @@ describe('while another process is at work', () => {
     expect(ran.stdout).toContain('1.0 in slot a is permanent')
     expect(ran.stderr.match(/waiting: process \d+ \(pine-update apply/g)).toHaveLength(1)
     expect(ran.stderr).toContain(`process ${child.pid} `)
+  })
+
+  test('whoever confirms as soon as ssh is up waits as well', async () => {
+    const child = await startApply()
+    const { host } = await liveMachine(shop)
+    const live = openWorkshop({ ...host, sleep: () => kill(child) })
+    const ran = await live.ok(`confirm --config ${shop.path('host.toml')}`)
+    live.close()
+    expect(ran.stdout).toContain('1.0 in slot a is permanent')
+    expect(ran.stderr).toContain(`waiting: process ${child.pid} `)
   })
 
   test('one in another container is not named, but counts', async (context) => {

@@ -3,7 +3,7 @@ import { PineError } from '../../src/core/error.ts'
 import { readBoxFacts } from '../../src/hijack/box-facts.ts'
 import type { Host } from '../../src/host/host.ts'
 import { realHost } from '../../src/host/real-host.ts'
-import { memoryRegion } from '../support/memory-region.ts'
+import { openMemoryRegion } from '../support/memory-region.ts'
 
 /** A machine of a few files and nothing else. */
 function machine(files: Readonly<Record<string, string | Error>>): Host {
@@ -70,10 +70,7 @@ function withDisks(files: Record<string, string>, more: object[] = []): Host {
   const listed = { blockdevices: [...DISK.blockdevices, ...more] }
   const exec: Host['exec'] = async (command, args) =>
     command === 'lsblk' ? JSON.stringify(listed) : box.exec(command, args)
-  const openRegion: Host['openRegion'] = async () => ({
-    ...{ ...memoryRegion(Buffer.alloc(512)), dropCache: async () => undefined },
-    ...{ tryLock: () => true, lockId: async () => undefined, close: async () => undefined },
-  })
+  const openRegion: Host['openRegion'] = async () => openMemoryRegion(Buffer.alloc(512))
   return { ...box, exec, openRegion }
 }
 

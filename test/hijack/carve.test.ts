@@ -13,8 +13,10 @@ import {
 } from 'node:fs'
 import { afterEach, describe, expect, test } from 'vitest'
 import { PineError } from '../../src/core/error.ts'
-import { carve, checkCarved, poolSizes, releaseCarved } from '../../src/hijack/carve.ts'
+import { carve, checkCarved, releaseCarved } from '../../src/hijack/carve.ts'
+import { inPieces, piecesOf } from '../../src/hijack/file-pieces.ts'
 import { ALIGNMENT, type Placed } from '../../src/hijack/place.ts'
+import { poolSizes } from '../../src/hijack/pool.ts'
 import type { Wanted } from '../../src/hijack/wanted.ts'
 import { type Carving, type Extent, extentsOf, mapExtents, realCarving } from '../../src/host/extents.ts'
 import { realHost } from '../../src/host/real-host.ts'
@@ -100,7 +102,8 @@ describe.each(KINDS)('in a mounted %s', (fs) => {
 
       for (const part of parts) {
         const content = randomBytes(part.bytes)
-        const region = await openRegion(file, { offset: part.logical, bytes: part.bytes, writable: true })
+        const pieces = piecesOf(await mapExtents(file), part, old.partitionOffset)
+        const region = inPieces(await openRegion(file, { writable: true }), pieces)
         await region.write(content, 0)
         await region.flush()
         await region.close()
@@ -304,7 +307,7 @@ describe('what is done to the file', () => {
   test('the first try is enough: what is too much goes', async () => {
     const { done, pretend, machine } = standIn(whole)
     const { parts } = await carve(machine, pretend, REQUEST)
-    expect(parts).toEqual([{ name: 'rootfs-a', offset: MiB, logical: 0, bytes: 100 * MiB }])
+    expect(parts).toEqual([{ name: 'rootfs-a', offset: MiB, bytes: 100 * MiB }])
     expect(done).toEqual(['allocate 127', 'punch 100+27'])
   })
 
@@ -314,8 +317,19 @@ describe('what is done to the file', () => {
       { logical: 60 * MiB, physical: 700 * MiB, bytes: bytes - 60 * MiB },
     ])
     const { parts } = await carve(machine, pretend, REQUEST)
-    expect(parts).toEqual([{ name: 'rootfs-a', offset: 701 * MiB, logical: 60 * MiB, bytes: 100 * MiB }])
+    expect(parts).toEqual([{ name: 'rootfs-a', offset: 701 * MiB, bytes: 100 * MiB }])
     expect(done).toEqual(['allocate 127', 'grow 152', 'grow 202', 'punch 0+60', 'punch 160+42'])
+  })
+
+  test('free groups that were given out from the last to the first are one piece', async () => {
+    const { done, pretend, machine } = standIn((bytes) => [
+      { logical: 0, physical: 300 * MiB, bytes: 50 * MiB },
+      { logical: 50 * MiB, physical: 250 * MiB, bytes: 50 * MiB },
+      { logical: 100 * MiB, physical: 500 * MiB, bytes: bytes - 100 * MiB },
+    ])
+    const { parts } = await carve(machine, pretend, REQUEST)
+    expect(parts).toEqual([{ name: 'rootfs-a', offset: 251 * MiB, bytes: 100 * MiB }])
+    expect(done).toEqual(['allocate 127', 'punch 100+27'])
   })
 
   test('as large as it may be: small pieces are given back for what follows a large one', async () => {
@@ -328,7 +342,7 @@ describe('what is done to the file', () => {
       return all.slice(done.some((each) => each.startsWith('punch 30+')) ? 2 : 0)
     }, 650 * MiB)
     const { parts } = await carve(machine, pretend, REQUEST)
-    expect(parts).toEqual([{ name: 'rootfs-a', offset: 501 * MiB, logical: 60 * MiB, bytes: 100 * MiB }])
+    expect(parts).toEqual([{ name: 'rootfs-a', offset: 501 * MiB, bytes: 100 * MiB }])
     expect(done).toEqual([
       'allocate 127',
       'grow 150',
@@ -375,7 +389,7 @@ describe('what is done to the file', () => {
 
   test('a file that was moved in one piece is found', async () => {
     const { pretend } = standIn(() => [{ logical: 0, physical: MiB, bytes: 100 * MiB }])
-    const parts: Placed[] = [{ name: 'swap', logical: 0, offset: 2 * MiB, bytes: 100 * MiB }]
+    const parts: Placed[] = [{ name: 'swap', offset: 2 * MiB, bytes: 100 * MiB }]
     await checkCarved(pretend, { file: '/carved', parts }, MiB)
     const error = await failure(checkCarved(pretend, { file: '/carved', parts }, 2 * MiB))
     expect(error.message).toBe('of /carved no longer where it was found: swap')

@@ -19,7 +19,7 @@ const SECTORS = (128 * MIB) / SECTOR
 const ONE = 'label: dos\nstart=1MiB, size=100MiB'
 const ROOT = { number: 1, offset: MIB, bytes: 100 * MIB }
 const PARTS = carvedEntries().map(({ name, number, uniqueGuid, firstLba, lastLba }) => ({
-  ...{ name: name as 'swap', number, uuid: uniqueGuid, logical: 0 },
+  ...{ name: name as 'swap', number, uuid: uniqueGuid },
   ...{ offset: firstLba * SECTOR, bytes: (lastLba + 1 - firstLba) * SECTOR },
 }))
 

@@ -8,11 +8,7 @@ const MiB = ALIGNMENT
 const DISK = 4000 * MiB
 
 /** In MiB. */
-const runAt = (offset: number, size: number, logical = offset): Run => ({
-  offset: offset * MiB,
-  bytes: size * MiB,
-  logical: logical * MiB,
-})
+const runAt = (offset: number, size: number): Run => ({ offset: offset * MiB, bytes: size * MiB })
 const wants = (name: Wanted['name'], size: number, grows = false): Wanted => ({
   name,
   bytes: size * MiB,
@@ -24,24 +20,24 @@ function offsetsOf(placed: readonly Placed[] | undefined): Record<string, number
 }
 
 describe('runs', () => {
-  test('are what follows each other in the file and on the disk', () => {
+  test('are what follows each other on the disk, in whatever order of the file', () => {
     const extents = [
-      { logical: 0, physical: 100, bytes: 10 },
-      { logical: 10, physical: 110, bytes: 5 },
-      // Next on the disk, not in the file; then the other way round.
-      { logical: 20, physical: 115, bytes: 5 },
-      { logical: 25, physical: 200, bytes: 5 },
+      { logical: 0, physical: 120, bytes: 10 },
+      { logical: 10, physical: 110, bytes: 10 },
+      { logical: 20, physical: 100, bytes: 10 },
+      { logical: 30, physical: 200, bytes: 5 },
+      { logical: 35, physical: 131, bytes: 5 },
     ]
     expect(runsOf(extents, 1000)).toEqual([
-      { logical: 0, offset: 1100, bytes: 15 },
-      { logical: 20, offset: 1115, bytes: 5 },
-      { logical: 25, offset: 1200, bytes: 5 },
+      { offset: 1100, bytes: 30 },
+      { offset: 1131, bytes: 5 },
+      { offset: 1200, bytes: 5 },
     ])
   })
 
   test('the largest place counts from where a partition can start', () => {
-    expect(largestPlace([{ logical: 0, offset: MiB / 2, bytes: 3 * MiB }])).toBe(2.5 * MiB)
-    expect(largestPlace([{ logical: 0, offset: MiB / 2, bytes: MiB / 4 }])).toBe(0)
+    expect(largestPlace([{ offset: MiB / 2, bytes: 3 * MiB }])).toBe(2.5 * MiB)
+    expect(largestPlace([{ offset: MiB / 2, bytes: MiB / 4 }])).toBe(0)
     expect(largestPlace([])).toBe(0)
   })
 })
@@ -57,10 +53,10 @@ describe('the table', () => {
     expect(placed?.map(({ name }) => name)).toEqual(['swap', 'rootfs-a'])
   })
 
-  test('the place in the file goes with the place on the disk', () => {
-    const run = { offset: 2.5 * MiB, logical: 7 * MiB, bytes: 9 * MiB }
+  test('where a partition can start', () => {
+    const run = { offset: 2.5 * MiB, bytes: 9 * MiB }
     expect(place([run], [wants('rootfs-a', 2)], DISK)).toEqual([
-      { name: 'rootfs-a', offset: 3 * MiB, logical: 7.5 * MiB, bytes: 2 * MiB },
+      { name: 'rootfs-a', offset: 3 * MiB, bytes: 2 * MiB },
     ])
   })
 
@@ -96,7 +92,7 @@ describe('the table', () => {
   })
 
   test('of runs that are alike it is the first on the disk', () => {
-    const runs = [runAt(300, 50), runAt(100, 50, 1000), runAt(200, 50)]
+    const runs = [runAt(300, 50), runAt(100, 50), runAt(200, 50)]
     for (const each of [runs, [...runs].reverse()])
       expect(offsetsOf(place(each, [wants('swap', 50)], DISK))).toEqual({ swap: 100 })
   })
@@ -112,7 +108,7 @@ describe('the table', () => {
   })
 
   test('a run that is large enough, but not from where a partition can start', () => {
-    const run = { offset: MiB / 2, logical: 0, bytes: 2.25 * MiB }
+    const run = { offset: MiB / 2, bytes: 2.25 * MiB }
     expect(place([run], [wants('swap', 2)], DISK)).toBeUndefined()
     expect(place([run], [wants('swap', 1)], DISK)).toHaveLength(1)
   })
@@ -125,31 +121,22 @@ describe('the table', () => {
   })
 })
 
-/** Runs that do not overlap, on the disk nor in the file, in any order on the disk. */
+/** Runs that do not overlap. */
 const anyRuns: fc.Arbitrary<Run[]> = fc
   .array(
     fc.record({
       gap: fc.integer({ min: 0, max: 3 * MiB }),
       bytes: fc.integer({ min: 1, max: 40 * MiB }),
-      rank: fc.integer(),
     }),
     { maxLength: 12 },
   )
   .map((pieces) => {
     let end = 0
-    const onDisk = pieces.map(({ gap, bytes, rank }) => {
+    return pieces.map(({ gap, bytes }) => {
       const offset = end + gap
       end = offset + bytes
-      return { offset, bytes, rank }
+      return { offset, bytes }
     })
-    let logical = 0
-    return onDisk
-      .sort((one, other) => one.rank - other.rank)
-      .map(({ offset, bytes }) => {
-        const run = { offset, bytes, logical }
-        logical += bytes
-        return run
-      })
   })
 
 const anyWanted: fc.Arbitrary<Wanted[]> = fc
@@ -179,15 +166,14 @@ describe('whatever the runs are', () => {
     expect(found).toBeGreaterThan(100)
   }
 
-  test('each has its place, aligned, within one run, on the disk and in the file', () => {
+  test('each has its place, aligned, within one run', () => {
     check((runs, wanted, placed) => {
       expect(placed.map(({ name, bytes }) => ({ name, bytes }))).toEqual(
         wanted.map(({ name, bytes }) => ({ name, bytes })),
       )
-      for (const { offset, bytes, logical } of placed) {
+      for (const { offset, bytes } of placed) {
         expect(offset % ALIGNMENT).toBe(0)
         const run = runs.find((each) => each.offset <= offset && offset + bytes <= each.offset + each.bytes)
-        expect(run && logical - run.logical).toBe(run && offset - run.offset)
         expect(run).toBeDefined()
       }
     })

@@ -105,7 +105,7 @@ export function journalWith(change: Partial<TakeoverJournal> = {}): TakeoverJour
     const [offset, bytes] = [at * MIB, MIBS[name] * MIB]
     at += MIBS[name]
     const uuid = `1234abcd-0000-4000-8000-00000000000${index + 3}`
-    return { name, offset, bytes, logical: offset - 100 * MIB, number: index + 3, uuid }
+    return { name, offset, bytes, number: index + 3, uuid }
   })
   return {
     format: 1,

@@ -1,4 +1,4 @@
-import type { Region } from '../../src/core/region.ts'
+import type { OpenRegion, Region } from '../../src/core/region.ts'
 
 /** A region in memory that counts what is done to it. */
 export interface MemoryRegion extends Region {
@@ -35,4 +35,10 @@ export function memoryRegion(content: Buffer, name = 'memory'): MemoryRegion {
     },
     async dropCache() {},
   }
+}
+
+/** The same, as one that is opened and closed; nobody else has its lock. */
+export function openMemoryRegion(content: Buffer): OpenRegion {
+  const lock = { tryLock: () => true, lockId: async () => undefined }
+  return { ...memoryRegion(content), ...lock, close: async () => undefined }
 }

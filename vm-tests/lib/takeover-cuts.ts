@@ -84,7 +84,8 @@ async function live(box: RentedBox, phase: CutPhase): Promise<void> {
   if (phase === 'rehearse') {
     await box.ok(`${PINE} hijack rehearse --deadline 900 --reboot`)
     await box.isUp(IS_R1)
-    await box.ssh('pine-update confirm')
+    // It ends with a restart, and ssh with it.
+    console.log((await box.ssh('pine-update confirm')).text)
     await box.isUp(`${IS_OLD} && ${PINE} hijack status | grep -q rehearsed`)
   }
   if (phase === 'commit') {
