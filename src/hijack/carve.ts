@@ -4,9 +4,9 @@ import { formatBytes } from '../core/format.ts'
 import type { Carving } from '../host/extents.ts'
 import type { Host } from '../host/host.ts'
 import { gapsBetween, piecesOf, totalOf } from './file-pieces.ts'
-import { ALIGNMENT, type Placed } from './place.ts'
-import { type CarveRequest, choosePlaces, LESS_IS_WANTED, poolSizes, roundUp } from './pool.ts'
-import { RESERVE_BYTES, RESERVE_SHARE } from './wanted.ts'
+import { ALIGNMENT, type Placed, roundUp } from './place.ts'
+import { type CarveRequest, choosePlaces, poolSizes } from './pool.ts'
+import { LESS_IS_WANTED, RESERVE_BYTES, RESERVE_SHARE } from './wanted.ts'
 
 /** A file whose blocks are to be partitions. */
 export interface Carved {

@@ -24,7 +24,7 @@ export function piecesOf(
     })
 }
 
-export function totalOf(pieces: readonly FilePiece[]): number {
+export function totalOf(pieces: readonly { bytes: number }[]): number {
   return pieces.reduce((total, { bytes }) => total + bytes, 0)
 }
 

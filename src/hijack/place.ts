@@ -119,8 +119,9 @@ function roomFrom(from: number, placed: readonly Placed[], limit: number): numbe
   return Math.min(limit, ...placed.map(({ offset }) => offset).filter((offset) => offset > from)) - from
 }
 
-function roundUp(offset: number): number {
-  return Math.ceil(offset / ALIGNMENT) * ALIGNMENT
+/** To where a partition can start, or how long one can be. */
+export function roundUp(bytes: number): number {
+  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT
 }
 
 function roundDown(offset: number): number {

@@ -3,8 +3,8 @@ import { PineError } from '../core/error.ts'
 import { formatBytes } from '../core/format.ts'
 import type { Carving, Extent } from '../host/extents.ts'
 import { type FilePiece, gapsBetween, piecesOf, totalOf } from './file-pieces.ts'
-import { ALIGNMENT, largestPlace, type Placed, place, type Run, runsOf } from './place.ts'
-import type { Wanted } from './wanted.ts'
+import { largestPlace, type Placed, place, type Run, roundUp, runsOf } from './place.ts'
+import { LESS_IS_WANTED, type Wanted } from './wanted.ts'
 
 export interface CarveRequest {
   /** A new file in the root file system. */
@@ -17,20 +17,20 @@ export interface CarveRequest {
 
 /** The file while it looks for room, as long as it is now. */
 interface Pool {
-  extents: Extent[]
   bytes: number
+  extents: Extent[]
+  runs: Run[]
+  /** Where all that is wanted has a place in those. */
+  parts: Placed[] | undefined
 }
 
-interface Found extends Pool {
-  parts: Placed[]
-}
+type Found = Pool & { parts: Placed[] }
 
 /**
  * How often what is needed, one after the other: what is given first may not be what is free in large pieces. Some more than
  * needed from the start, so that there is a choice for what grows.
  */
 const FACTORS = [1.25, 1.5, 2, 3, 4, 6]
-export const LESS_IS_WANTED = 'remove something, or take a smaller image, --slot-size or --state-size'
 
 /** Of the file, each larger than the one before; none where there is not even room for what is needed. */
 export function poolSizes(needed: number, room: number): number[] {
@@ -48,14 +48,17 @@ export async function choosePlaces(
   request: CarveRequest,
   sizes: readonly number[],
 ): Promise<Found> {
-  let pool: Pool = { extents: [], bytes: 0 }
+  let pool: Pool = { bytes: 0, extents: [], runs: [], parts: undefined }
   for (const [index, bytes] of sizes.entries()) {
     if (index > 0) await carving.growFile(request.file, bytes)
     pool = await lookAt(carving, request, bytes)
-    const parts = place(runsIn(pool, request), request.wanted, request.limit)
-    if (parts !== undefined) return { ...pool, parts }
+    if (hasPlaces(pool)) return pool
   }
   return exchange(carving, request, pool)
+}
+
+function hasPlaces(pool: Pool): pool is Found {
+  return pool.parts !== undefined
 }
 
 /** How often small pieces are given back for others. */
@@ -66,7 +69,7 @@ const EXCHANGES = 6
  * piece first: a run of which the file has a part only, as it was full before the rest of it, is had in whole then.
  */
 async function exchange(carving: Carving, request: CarveRequest, first: Pool): Promise<Found> {
-  const { file, wanted, limit } = request
+  const { file } = request
   let pool = first
   for (let round = 0; round < EXCHANGES; round++) {
     const kept = largestPieces(pool, request)
@@ -76,37 +79,32 @@ async function exchange(carving: Carving, request: CarveRequest, first: Pool): P
       await carving.punchHole(file, logical, bytes)
     const bytes = pool.bytes + given
     await carving.growFile(file, bytes)
-    const before = largestPlace(runsIn(pool, request))
+    const before = largestPlace(pool.runs)
     pool = await lookAt(carving, request, bytes)
-    const runs = runsIn(pool, request)
-    const parts = place(runs, wanted, limit)
-    if (parts !== undefined) return { ...pool, parts }
-    if (largestPlace(runs) <= before) break
+    if (hasPlaces(pool)) return pool
+    if (largestPlace(pool.runs) <= before) break
   }
-  throw tooScattered(request, runsIn(pool, request))
+  throw tooScattered(request, pool.runs)
 }
 
 /** Of the largest runs, of which there are enough for what is wanted if only they were in one piece. */
-function largestPieces(pool: Pool, request: CarveRequest): FilePiece[] {
-  let needed = request.wanted.reduce((total, { bytes }) => total + bytes, 0)
+function largestPieces({ runs, extents }: Pool, { wanted, partitionOffset }: CarveRequest): FilePiece[] {
+  let needed = totalOf(wanted)
   const kept: FilePiece[] = []
-  for (const run of runsIn(pool, request).sort((one, other) => other.bytes - one.bytes)) {
-    if (needed > 0) kept.push(...piecesOf(pool.extents, run, request.partitionOffset))
+  for (const run of [...runs].sort((one, other) => other.bytes - one.bytes)) {
+    if (needed > 0) kept.push(...piecesOf(extents, run, partitionOffset))
     needed -= run.bytes
   }
   return kept
 }
 
-function runsIn({ extents }: Pool, { partitionOffset }: CarveRequest): Run[] {
-  return runsOf(extents, partitionOffset)
-}
-
 /** Throws `CARVE_FAILED` for blocks that are not of the partition. */
 async function lookAt(carving: Carving, request: CarveRequest, bytes: number): Promise<Pool> {
-  const { file, limit } = request
-  const pool = { extents: await carving.mapExtents(file), bytes }
-  const stray = runsIn(pool, request).find((run) => run.offset + run.bytes > limit)
-  if (stray === undefined) return pool
+  const { file, partitionOffset, limit, wanted } = request
+  const extents = await carving.mapExtents(file)
+  const runs = runsOf(extents, partitionOffset)
+  const stray = runs.find((run) => run.offset + run.bytes > limit)
+  if (stray === undefined) return { bytes, extents, runs, parts: place(runs, wanted, limit) }
   const text = `${file} has blocks up to ${stray.offset + stray.bytes} of the disk, its partition ends at ${limit}`
   throw new PineError('CARVE_FAILED', text, {
     hint: 'the file system is on more than that partition: use "install" on an idle disk',
@@ -117,8 +115,4 @@ function tooScattered({ file, wanted }: CarveRequest, runs: readonly Run[]): Pin
   const sizes = wanted.map(({ name, bytes }) => `${name} ${formatBytes(bytes)}`).join(', ')
   const text = `what is free in ${dirname(file)} is too scattered: the largest piece has ${formatBytes(largestPlace(runs))}, needed are ${sizes}`
   return new PineError('CARVE_FAILED', text, { hint: LESS_IS_WANTED })
-}
-
-export function roundUp(bytes: number): number {
-  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT
 }

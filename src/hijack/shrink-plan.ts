@@ -4,7 +4,7 @@ import { type Ext4, freeBehind, readExt4 } from './ext4.ts'
 import { ALIGNMENT, place } from './place.ts'
 import { type Problem, stop } from './problem.ts'
 import type { Review } from './review.ts'
-import { RESERVE_BYTES, RESERVE_SHARE, type Wanted } from './wanted.ts'
+import { LESS_IS_WANTED, RESERVE_BYTES, RESERVE_SHARE, type Wanted } from './wanted.ts'
 
 /** What is done to the old root while the machine restarts: made smaller, and as large again. In blocks of it. */
 export interface ShrinkPlan {
@@ -43,8 +43,6 @@ const LOST_BYTES = 16 * MIB
 /** Of a slow disk, each block read and written; and what the checks before and after take. */
 const BYTES_PER_MINUTE = 20 * MIB * 60
 const CHECK_MINUTES = 2
-
-const LESS_IS_WANTED = 'remove something, or take a smaller image, --slot-size or --state-size'
 
 /** Whether the partitions of a takeover would find room by that, and how; else why not. Looks, and changes nothing. */
 export async function planShrink(

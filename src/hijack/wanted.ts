@@ -2,7 +2,7 @@ import { formatBytes } from '../core/format.ts'
 import type { Role } from '../model/layout.ts'
 import { BOOTSTATE_BYTES } from '../model/layout.ts'
 import type { BoxFacts } from './box-facts.ts'
-import type { Problem } from './problem.ts'
+import { type Problem, stop } from './problem.ts'
 
 /** A partition to be found room for inside the old root. */
 export interface Wanted {
@@ -23,6 +23,8 @@ const MIB = 1024 ** 2
 const SMALLEST_SLOT = 128 * MIB
 const SLOT_STEP = 32 * MIB
 const SWAP_BYTES = 32 * MIB
+/** What helps where there is no room. */
+export const LESS_IS_WANTED = 'remove something, or take a smaller image, --slot-size or --state-size'
 /** What carving leaves to the running system: this share of its file system, and no less than that. */
 export const RESERVE_SHARE = 0.05
 export const RESERVE_BYTES = 200 * MIB
@@ -43,13 +45,7 @@ export function roomProblem({ freeBytes, root }: BoxFacts, wanted: readonly Want
   const needed = wanted.reduce((total, { bytes }) => total + bytes, 0) + reserve
   if (freeBytes >= needed) return []
   const text = `/ has ${formatBytes(freeBytes)} free, ${formatBytes(needed)} are needed, of which ${formatBytes(reserve)} stay free`
-  return [
-    {
-      severity: 'stop',
-      text,
-      hint: 'remove something, or take a smaller image, --slot-size or --state-size',
-    },
-  ]
+  return [stop(text, LESS_IS_WANTED)]
 }
 
 function roundUp(value: number, step: number): number {

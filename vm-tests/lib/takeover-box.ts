@@ -65,6 +65,13 @@ export async function rentBox(kind: TakeoverCase, cargo: string, dir: string): P
   }
 }
 
+/** A good rehearsal of what is staged; the old system is up again. */
+export async function rehearseWell({ hijack, isUp, isUpAgain, ssh }: TakeoverBox): Promise<void> {
+  await isUpAgain(IS_R1, () => hijack('rehearse --deadline 900 --reboot'))
+  await ssh('pine-update confirm')
+  await isUp(IS_OLD)
+}
+
 /** Where on the cargo an image is, and what it is called. */
 export function imageOptions(name: string, version: string, append = ''): string {
   const words = ['console=ttyS0', ...(append === '' ? [] : [append])].join(' ')

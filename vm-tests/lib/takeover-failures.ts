@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 import { differingLines, LIST_FILES } from './old-files.ts'
-import { IS_OLD, IS_R1, imageOptions, MOUNT_CARGO, type TakeoverBox } from './takeover-box.ts'
+import { IS_OLD, imageOptions, MOUNT_CARGO, rehearseWell, type TakeoverBox } from './takeover-box.ts'
 
 /** A new system that is no good, and what the old one says of it afterwards. */
 interface Failure {
@@ -76,13 +76,11 @@ async function failOnce(box: TakeoverBox, failure: Failure, before: string): Pro
 /** A good try up to the start after the commit. */
 export async function failAfterCommit(box: TakeoverBox): Promise<void> {
   const before = await contentOf(box)
-  const { hijack, isUp, isUpAgain, ok, ssh } = box
+  const { hijack, isUpAgain, ok, ssh } = box
   console.log('it cannot be loaded any more after the commit')
   await ok(MOUNT_CARGO)
   const staged = JSON.parse(await hijack(`stage --json ${imageOptions('r1', '1.0')} 2>/dev/null`))
-  await isUpAgain(IS_R1, () => hijack('rehearse --deadline 900 --reboot'))
-  await ssh('pine-update confirm')
-  await isUp(IS_OLD)
+  await rehearseWell(box)
   await hijack('commit')
   const { offset } = staged.parts.find(({ name }: { name: string }) => name === 'rootfs-a')
   await ok(`dd if=/dev/zero of=/dev/vda bs=4096 count=1 seek=${offset / 4096} conv=fsync status=none`)

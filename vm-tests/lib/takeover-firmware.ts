@@ -4,7 +4,7 @@ import { expect } from 'vitest'
 import { differingLines, LIST_FILES } from './old-files.ts'
 import { EMPTY_VARIABLES } from './qemu.ts'
 import { startBox } from './rented-box.ts'
-import { IS_OLD, IS_R1, imageOptions, MOUNT_CARGO, type TakeoverBox } from './takeover-box.ts'
+import { IS_OLD, imageOptions, MOUNT_CARGO, rehearseWell, type TakeoverBox } from './takeover-box.ts'
 import { IS_R2, takeOver } from './takeover-story.ts'
 
 /** What the firmware starts, and in which order. */
@@ -42,12 +42,10 @@ export async function takeOverByFirmware(box: TakeoverBox, cargo: string): Promi
 }
 
 async function cannotBeStarted(box: TakeoverBox): Promise<void> {
-  const { hijack, isUp, isUpAgain, ok, ssh } = box
+  const { hijack, isUpAgain, ok, ssh } = box
   await ok(MOUNT_CARGO)
   await hijack(`stage ${imageOptions('r1', '1.0')}`)
-  await isUpAgain(IS_R1, () => hijack('rehearse --deadline 900 --reboot'))
-  await ssh('pine-update confirm')
-  await isUp(IS_OLD)
+  await rehearseWell(box)
   await hijack('commit')
   console.log(await ok(`od -An -tx1 /sys/firmware/efi/efivars/BootNext-*; ls -l ${OUR_PROGRAM}`))
   await ok(`head -c 4096 /dev/zero >${OUR_PROGRAM} && sync`)

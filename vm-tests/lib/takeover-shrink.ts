@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 import { differingLines, LIST_FILES } from './old-files.ts'
-import { IS_OLD, IS_R1, imageOptions, MOUNT_CARGO, PINE, type TakeoverBox } from './takeover-box.ts'
+import { IS_OLD, imageOptions, MOUNT_CARGO, PINE, rehearseWell, type TakeoverBox } from './takeover-box.ts'
 
 const SHRINK_MS = 30 * 60_000
 const BOOT_ID = 'cat /proc/sys/kernel/random/boot_id'
@@ -38,10 +38,7 @@ export async function shrinkFirst(box: TakeoverBox): Promise<void> {
   console.log(await hijack(`stage ${image}`))
   expect(await box.stage()).toMatchObject({ stage: 'staged' })
   step('staged')
-  console.log(await hijack('rehearse --deadline 900 --reboot'))
-  await isUp(IS_R1)
-  await ssh('pine-update confirm')
-  await isUp(IS_OLD)
+  await rehearseWell(box)
   expect(await box.stage()).toMatchObject({ stage: 'rehearsed' })
   step('rehearsed')
   await hijack('abort')
