@@ -38,7 +38,9 @@ async function applyWithin(bytes: number): Promise<Limited> {
 function endOf({ exit, signal, stderr, kills }: Limited): string {
   if (exit === 0) return 'done'
   if (exit === 3 && stderr.includes('MEMORY_TOO_SMALL')) return 'refused'
-  expect([signal, kills], stderr).toEqual(['SIGKILL', 1])
+  expect(signal, stderr).toBe('SIGKILL')
+  // The kernel may begin with a tool that it has just started: those are in the group as well.
+  expect(kills, stderr).toBeGreaterThanOrEqual(1)
   return stderr.includes('write image') ? 'killed while it wrote' : 'killed while it started'
 }
 
