@@ -6,6 +6,7 @@ import { isGrubBootSector } from './boot-sector.ts'
 import { readBootSector } from './disk-table.ts'
 import { modulesUnder } from './drivers.ts'
 import { type EfiFacts, readEfiFacts } from './efi-facts.ts'
+import { FOLDER } from './journal.ts'
 import { type Mount, mountOf, parseMounts } from './mounts.ts'
 
 /** The file system that a folder is on, and what that is on. */
@@ -63,6 +64,7 @@ export interface BoxFacts {
   /** Kernel modules without which the disk, or the network, is not there. */
   diskModules: string[]
   networkModules: string[]
+  /** With what an earlier takeover has left: it is cleared away before there is another. */
   freeBytes: number
   /** It was started by a loader of pine-update. */
   isOurs: boolean
@@ -93,10 +95,15 @@ export async function readBoxFacts(host: Host): Promise<BoxFacts> {
     diskModules:
       disk === undefined ? [] : await modulesUnder(host, `/sys/class/block/${basename(disk.path)}`),
     networkModules: await networkModulesOf(host),
-    freeBytes: await host.freeBytes('/'),
+    freeBytes: (await host.freeBytes('/')) + (await leftBytes(host)),
     isOurs: / pine\.slot=[ab]\b/.test(` ${await text(host, '/proc/cmdline')}`),
     now: host.now(),
   }
+}
+
+async function leftBytes(host: Host): Promise<number> {
+  if ((await host.kindOf(FOLDER)) === undefined) return 0
+  return Number.parseInt(await host.exec('du', ['--summarize', '--block-size=1', FOLDER]), 10)
 }
 
 async function text(host: Host, path: string): Promise<string> {
