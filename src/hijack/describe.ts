@@ -127,6 +127,7 @@ const STAGES: Record<TakeoverStage, string> = {
     'the old system is back after the one start that commit gave the new one; next: "hijack commit" again, or "hijack abort"',
   committed: 'the new system starts first; next, from there: "pine-update hijack reclaim"',
 }
+const FELL_BACK = 'our loader started this system and not the new one; next: "hijack abort"'
 
 /** How far a takeover has come, seen from the old system. */
 export function describeTakeover(facts: TakeoverFacts, shrink?: ShrinkOutcome): string[] {
@@ -135,7 +136,7 @@ export function describeTakeover(facts: TakeoverFacts, shrink?: ShrinkOutcome): 
   const failure = failureOf(facts)
   const reason = failure === undefined ? [] : [`reason      ${failure}`]
   return [
-    `takeover    ${stage}: ${STAGES[stage]}`,
+    `takeover    ${stage}: ${stage === 'committed' && facts.isFallback ? FELL_BACK : STAGES[stage]}`,
     `image       ${image.version}, since ${startedAt}`,
     ...reason,
     ...(shrink === undefined ? [] : describeShrink(shrink)),

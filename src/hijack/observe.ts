@@ -6,6 +6,7 @@ import { PineError } from '../core/error.ts'
 import type { Region } from '../core/region.ts'
 import type { Host } from '../host/host.ts'
 import { isChosen, ourNumbers } from '../model/boot-variables.ts'
+import { parseCmdline } from '../model/cmdline.ts'
 import { parseRecords } from '../model/records.ts'
 import { GRUB } from './box-facts.ts'
 import { openOnDisk } from './content.ts'
@@ -19,10 +20,12 @@ import type { TakeoverFacts } from './takeover-state.ts'
 export async function observeTakeover(host: Host): Promise<TakeoverFacts | undefined> {
   const journal = await readJournal(host)
   if (journal === undefined) return undefined
+  const cmdline = parseCmdline(String((await host.readFile('/proc/cmdline')) ?? ''))
   const next = variableIn(await host.readFile(`${GRUB}/grubenv`), 'next_entry')
   return {
     journal,
     isArmed: next === ENTRY_ID,
+    isFallback: cmdline.get('pine.slot') === 'r',
     ...(await readBootstate(host, journal)),
     ...(journal.efi === null
       ? { isFlipped: await isFlipped(host, journal), wasGivenOneStart: false }

@@ -15,6 +15,8 @@ export interface TakeoverFacts {
   lastBoot: LogEvent | undefined
   /** Our loader is what starts: it is in the boot sector, or the firmware was told of it. */
   isFlipped: boolean
+  /** Our loader started the old system: see `pine.slot` in docs/boot.md. */
+  isFallback: boolean
   /** The firmware knows our loader, and starts another one: the one start of a commit was made, or not ordered yet. */
   wasGivenOneStart: boolean
 }
@@ -48,17 +50,24 @@ const FIRST_SEQUENCE = 1
 
 /** Why the old system runs although the new one was started; undefined where nothing is known to have gone wrong. */
 export function failureOf(facts: TakeoverFacts): string | undefined {
-  const { records, boot, isFlipped } = facts
-  const slot = boot?.slots.a
+  const { records, boot, isFallback } = facts
   const reason = records?.rejected.at(-1)?.reason
   if (reason !== undefined) return reason
   const stage = stageOf(facts)
   if (stage === 'silent') return silenceOf(facts)
-  if (stage === 'returned') return returnOf(slot)
-  const isOnTrial = isFlipped && slot?.confirmed === false
-  if (!isOnTrial || boot?.last !== 'r') return undefined
-  if (slot.left === 0) return 'it did not come up: all its tries were spent'
-  return 'its kernel or initrd could not be loaded, or "hijack abort" there asked for this system'
+  // Without a commit it is the start after a takeover that was given up.
+  const wasStarted = stage === 'committed' || stage === 'returned'
+  if (wasStarted && isFallback) return fallbackOf(boot)
+  return stage === 'returned' ? returnOf(boot?.slots.a) : undefined
+}
+
+/** What our loader did before it started the old system: see `attempts` in model/loader.ts. */
+function fallbackOf(boot: BootState | undefined): string {
+  if (boot === undefined) return 'what is noted of its starts cannot be read'
+  // Noted for the one start that somebody asked for, never for one that nothing else was left for.
+  if (boot.last === 'r') return '"hijack abort" there asked for this system'
+  if (boot.slots.a.left === 0) return 'it did not come up: all its tries were spent'
+  return 'its kernel or initrd could not be loaded'
 }
 
 /** Our loader notes a try before it starts it. */

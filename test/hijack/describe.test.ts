@@ -52,6 +52,7 @@ describe('the status of a takeover', () => {
     records: emptyRecords('test'),
     lastBoot: undefined,
     isFlipped: false,
+    isFallback: false,
     wasGivenOneStart: false,
   }
 

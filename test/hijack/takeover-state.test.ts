@@ -17,6 +17,7 @@ const STAGED: TakeoverFacts = {
   records: RECORDS,
   lastBoot: undefined,
   isFlipped: false,
+  isFallback: false,
   wasGivenOneStart: false,
 }
 /** The rehearsal resets the trial before it is asked for. */
@@ -66,6 +67,37 @@ describe('how far a takeover has come', () => {
     expect(failureOf({ ...TRIED, lastBoot })).toContain(
       'up and healthy at 2026-05-01T00:03:00.000Z, and nobody',
     )
+  })
+
+  const COMMITTED = { ...TRIED, journal: NOTED, isFlipped: true }
+  const FELL_BACK = { ...COMMITTED, isFallback: true }
+  const spent = { ...TRIED.boot.slots.a, left: 0 }
+  test.each<[string, Partial<TakeoverFacts>, RegExp]>([
+    ['could not be loaded', {}, /^its kernel or initrd could not be loaded$/],
+    [
+      'never came up',
+      { boot: { ...TRIED.boot, slots: { ...TRIED.boot.slots, a: spent } } },
+      /tries were spent/,
+    ],
+    ['was told to make room', { boot: { ...TRIED.boot, last: 'r' } }, /"hijack abort" there asked/],
+    ['has a state that nobody can read', { boot: undefined }, /cannot be read/],
+    [
+      'had its one start, and could not be loaded',
+      { isFlipped: false, wasGivenOneStart: true },
+      /not be loaded/,
+    ],
+  ])('of one that our loader passed over is told why: it %s', (_, facts, reason) => {
+    expect(failureOf({ ...FELL_BACK, ...facts })).toMatch(reason)
+    expect(failureOf({ ...COMMITTED, ...facts, isFallback: false }) ?? '').not.toMatch(reason)
+  })
+
+  test('that the new system starts first is not said where our loader has passed it over', () => {
+    expect(describeTakeover(COMMITTED)[0]).toContain('the new system starts first')
+    expect(describeTakeover(FELL_BACK)[0]).toContain('started this system and not the new one')
+  })
+
+  test('an old system that our loader started once is no failure of the next takeover', () => {
+    expect(failureOf({ ...STAGED, isFallback: true })).toBeUndefined()
   })
 })
 
