@@ -43,9 +43,9 @@ export type PackageDatabase = (typeof PACKAGE_DATABASES)[number]
 const MAX_FILES = 50_000
 const MAX_PACKAGES = 10_000
 const MAX_PATH_BYTES = 4096
-/** Of all entries; what one has beside its names fits in `ENTRY_BYTES`. */
-const MAX_LIST_BYTES = 12 * 1024 * 1024
-const ENTRY_BYTES = 224
+/** Of all files, so that with all packages the list is below the 16 MiB of a segment; what one has beside its names fits in `ENTRY_BYTES`. */
+const MAX_LIST_BYTES = 11 * 1024 * 1024
+const ENTRY_BYTES = 144
 
 /** As much of a list as a bundle may carry, in the order of the list; what is left out is counted. */
 export function limitChanges({ packages, files, omitted, unread }: ChangeList): ChangeList {
@@ -109,7 +109,7 @@ const FileSchema = v.pipe(
     'expected what it was or what it is',
   ),
 )
-const word = v.pipe(v.string(), v.regex(/^[\x21-\x7e]{1,160}$/, 'expected 1 to 160 printable characters'))
+const word = v.pipe(v.string(), v.regex(/^[\x21-\x7e]{1,128}$/, 'expected 1 to 128 printable characters'))
 const PackageSchema = v.pipe(
   v.strictObject({
     database: v.picklist(PACKAGE_DATABASES),

@@ -8,8 +8,8 @@ export interface InstalledPackage {
   readonly architecture: string
 }
 
-/** Longer than any; as both package managers print them. */
-const NAME = /^[A-Za-z0-9][A-Za-z0-9+._-]{0,127}$/
+/** Longer than any, and short enough for a list of changes; as both package managers print them. */
+const NAME = /^[A-Za-z0-9][A-Za-z0-9+._-]{0,94}$/
 const VERSION = /^[A-Za-z0-9][A-Za-z0-9.+:~_-]{0,127}$/
 const ARCHITECTURE = /^[a-z0-9][a-z0-9_-]{0,31}$/
 

@@ -183,12 +183,18 @@ describe('what a bundle has no room for is counted', () => {
       new: { ...state, type: 'block' as const },
     }))
     const packages = added(10_000, number).map(({ path }) => ({
-      ...{ database: 'dpkg' as const, name: path.padEnd(160, 'x') },
-      ...{ old: '1'.repeat(160), new: '2'.repeat(160) },
+      ...{ database: 'dpkg' as const, name: path.padEnd(128, 'x') },
+      ...{ old: '1'.repeat(128), new: '2'.repeat(128) },
     }))
     const raw = encodeChanges(limitChanges({ packages, files, omitted: 0, unread: 0 }))
     expect(raw.length).toBeLessThan(16 * 1024 * 1024)
     expect(decodeChanges(raw).files).toHaveLength(50_000)
+    const long = files.map((change) => ({ ...change, path: change.path + 'y'.repeat(120) }))
+    for (const names of [long, added(3000, (index) => number(index) + 'x'.repeat(4080))]) {
+      const list = limitChanges({ packages, files: names, omitted: 0, unread: 0 })
+      expect(encodeChanges(list).length).toBeLessThan(16 * 1024 * 1024)
+      expect(list.omitted).toBeGreaterThan(0)
+    }
   })
 })
 
