@@ -45,6 +45,8 @@ export interface BundleRequest {
   expires: number | undefined
   /** 1 (fast) to 9 (small). */
   effort: number
+  /** List what changed since each base. */
+  changes: boolean
   onProgress: OnProgress
 }
 
@@ -60,6 +62,7 @@ export interface VariantReport {
   bytes: number
   opaque: MadeVariant['opaque']
   costs: readonly FileCost[]
+  changes: MadeVariant['changes']
 }
 
 /** Makes and signs a bundle; the same request gives the same bytes. The file appears whole or not at all. */
@@ -99,6 +102,7 @@ async function assemble(host: Host, { request, region, dir }: Assembly): Promise
       codecs,
       target,
       chunkBytes: image.chunkBytes,
+      changes: request.changes,
       ...effortOf(from, request.effort),
       onProgress,
     }
@@ -115,12 +119,14 @@ async function assemble(host: Host, { request, region, dir }: Assembly): Promise
     variants: made.map(({ variant }) => variant),
   }
   const files = sources.flatMap((_, index) => [`${dir}/${index}.program`, `${dir}/${index}.data`])
-  const bytes = await writeFile(host, { request, manifest, files })
-  const variants = made.map(({ variant, opaque, costs }, index) => ({
+  const lists = made.map(({ packedChanges }) => packedChanges)
+  const bytes = await writeFile(host, { request, manifest, files, lists })
+  const variants = made.map(({ variant, opaque, costs, changes }, index) => ({
     from: sources[index],
     bytes: variant.segments.reduce((sum, segment) => sum + segment.bytes, 0),
     opaque,
     costs,
+    changes,
   }))
   return { manifest, bytes, variants }
 }
@@ -159,20 +165,30 @@ async function makeVariant(host: Host, { from, shape, path }: VariantPlace): Pro
   }
 }
 
-async function writeFile(
-  host: Host,
-  { request, manifest, files }: { request: BundleRequest; manifest: Manifest; files: readonly string[] },
-): Promise<number> {
+interface BundleContent {
+  request: BundleRequest
+  manifest: Manifest
+  /** With the segments. */
+  files: readonly string[]
+  lists: readonly Buffer[]
+}
+
+async function writeFile(host: Host, { request, manifest, files, lists }: BundleContent): Promise<number> {
   const manifestBytes = encodeManifest(manifest)
   const signatures = request.keys.map((key) => signManifest(manifestBytes, key))
   const { keyLists } = request
   return writeWhole(host, request.out, (append) =>
-    writeBundle({ manifest, signatures, keyLists, payload: readAll(host, files) }, append),
+    writeBundle({ manifest, signatures, keyLists, payload: readAll(host, files, lists) }, append),
   )
 }
 
-async function* readAll(host: Host, files: readonly string[]): AsyncGenerator<Uint8Array, void, undefined> {
+async function* readAll(
+  host: Host,
+  files: readonly string[],
+  lists: readonly Buffer[],
+): AsyncGenerator<Uint8Array, void, undefined> {
   for (const file of files) yield* host.readSource(file)
+  yield* lists
 }
 
 /** What a manifest says of the image's bytes. */

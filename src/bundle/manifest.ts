@@ -4,7 +4,7 @@ import { DIGEST_BYTES, type Digest } from '../core/digest.ts'
 import { PineError } from '../core/error.ts'
 import { isVersion } from '../core/version.ts'
 import { FORMAT_VERSION } from './header.ts'
-import { decodeCanonical, encodeCanonical } from './msgpack.ts'
+import { type Canonical, decodeCanonical, encodeCanonical } from './msgpack.ts'
 
 const MiB = 1024 * 1024
 export const DEFAULT_CHUNK_BYTES = MiB
@@ -65,6 +65,8 @@ export interface Variant {
   /** So many segments hold the program, the rest its data. */
   readonly programSegments: number
   readonly segments: readonly SegmentEntry[]
+  /** The list of what changed since the base, behind the segments of all variants; only where there is a base. */
+  readonly changes?: SegmentEntry
 }
 
 /** What a host must be able to decode. */
@@ -112,6 +114,8 @@ const codecs = v.pipe(
   v.maxLength(16),
 )
 
+const SegmentSchema = v.strictObject({ bytes: segmentBytes, rawBytes: segmentBytes, digest })
+
 const VariantSchema = v.strictObject({
   base: v.exactOptional(v.strictObject({ digest, bytes: v.pipe(count, v.minValue(1)) })),
   codecs,
@@ -119,7 +123,8 @@ const VariantSchema = v.strictObject({
   packing: v.picklist(['lzma2', 'zstd']),
   windowBytes: v.pipe(count, v.minValue(4096), v.maxValue(MAX_SEGMENT_BYTES)),
   programSegments: v.pipe(count, v.minValue(1), v.maxValue(MAX_PROGRAM_SEGMENTS)),
-  segments: v.array(v.strictObject({ bytes: segmentBytes, rawBytes: segmentBytes, digest })),
+  segments: v.array(SegmentSchema),
+  changes: v.exactOptional(SegmentSchema),
 })
 
 const ManifestSchema = v.strictObject({
@@ -160,11 +165,12 @@ export function encodeManifest(manifest: Manifest): Buffer {
       ...(order && { order: order.map((span) => ({ ...span })) }),
       digest: rawDigest(image.digest),
     },
-    variants: variants.map(({ base, codecs: needs, segments, ...variant }) => ({
+    variants: variants.map(({ base, codecs: needs, segments, changes, ...variant }) => ({
       ...variant,
-      ...(base && { base: { ...base, digest: rawDigest(base.digest) } }),
+      ...(base && { base: withRawDigest(base) }),
       codecs: needs.map((codec) => ({ ...codec })),
-      segments: segments.map((segment) => ({ ...segment, digest: rawDigest(segment.digest) })),
+      segments: segments.map(withRawDigest),
+      ...(changes && { changes: withRawDigest(changes) }),
     })),
   })
 }
@@ -214,14 +220,20 @@ function checkOrder(order: readonly Span[], imageBytes: number): void {
   if (end !== imageBytes) throw malformed(`image.order ends at ${end}, the image at ${imageBytes}`)
 }
 
-function checkVariant({ codecs: needs, segments, programSegments }: Variant): void {
+function checkVariant({ base, changes, codecs: needs, segments, programSegments }: Variant): void {
   if (new Set(needs.map(({ name }) => name)).size !== needs.length) throw malformed('a codec is listed twice')
   if (programSegments > segments.length)
     throw malformed(`the program has ${programSegments} segments of ${segments.length}`)
+  if (changes !== undefined && base === undefined)
+    throw malformed('there are changes without a base that they are from')
 }
 
 function describeIssue(issue: v.BaseIssue<unknown>): string {
   return `${v.getDotPath(issue) ?? 'manifest'}: ${issue.message}`
+}
+
+function withRawDigest({ digest, ...entry }: ImageRef | SegmentEntry): Canonical {
+  return { ...entry, digest: rawDigest(digest) }
 }
 
 function rawDigest(digest: Digest): Buffer {

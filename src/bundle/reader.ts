@@ -22,10 +22,16 @@ export interface OpenedBundle {
   readonly keyListBytes: Buffer
   /**
    * The segments of one variant of the verified manifest, once, in order; those of others are passed over. Throws
-   * `BUNDLE_TRUNCATED`, `BUNDLE_CORRUPT`, and at the end `BUNDLE_MALFORMED` when bytes follow that no segment names.
+   * `BUNDLE_TRUNCATED`, `BUNDLE_CORRUPT`, and at the end `BUNDLE_MALFORMED` when bytes follow that nothing names. What is named
+   * behind them is not read: other variants, and the lists of changes.
    */
   segments(variants: readonly Variant[], chosen: Variant): AsyncGenerator<ArrivedSegment, void, undefined>
-  /** Every segment of every variant, for checking alone. */
+  /**
+   * The list of changes of one variant, which has one, as it is packed; its digest is checked. Everything before it is
+   * passed over. Throws as `segments` does.
+   */
+  changes(variants: readonly Variant[], chosen: Variant): Promise<Buffer>
+  /** Every segment of every variant, and every list of changes, for checking alone. */
   allSegments(variants: readonly Variant[]): AsyncGenerator<SegmentEntry, void, undefined>
   /** Lets the source go; needed where `segments` is not read to its end. */
   close(): Promise<void>
@@ -47,6 +53,7 @@ export async function openBundle(source: ByteSource): Promise<OpenedBundle> {
       signatures: decodeSignatures(signatures),
       keyListBytes,
       segments: (variants, chosen) => readVariant(reader, variants, chosen),
+      changes: (variants, chosen) => readChanges(reader, variants, chosen),
       allSegments: (variants) => checkAll(reader, variants),
       close: () => reader.close(),
     }
@@ -74,10 +81,38 @@ async function* readVariant(
     const before = variants.slice(0, index).reduce((sum, variant) => sum + segmentsBytes(variant), 0)
     await passOver(reader, before)
     yield* readSegments(reader, chosen.segments)
-    if (index === variants.length - 1) await requireEnd(reader)
+    const isLast = index === variants.length - 1 && variants.every(({ changes }) => changes === undefined)
+    if (isLast) await requireEnd(reader)
   } finally {
     await reader.close()
   }
+}
+
+async function readChanges(
+  reader: ByteReader,
+  variants: readonly Variant[],
+  chosen: Variant,
+): Promise<Buffer> {
+  const { changes } = chosen
+  if (changes === undefined) throw new Error('the variant has no list of changes')
+  const index = variants.indexOf(chosen)
+  const listsBytes = (some: readonly Variant[]): number =>
+    some.reduce((sum, variant) => sum + (variant.changes?.bytes ?? 0), 0)
+  try {
+    const segments = variants.reduce((sum, variant) => sum + segmentsBytes(variant), 0)
+    await passOver(reader, segments + listsBytes(variants.slice(0, index)))
+    const packed = await readList(reader, changes)
+    if (listsBytes(variants.slice(index + 1)) === 0) await requireEnd(reader)
+    return packed
+  } finally {
+    await reader.close()
+  }
+}
+
+async function readList(reader: ByteReader, entry: SegmentEntry): Promise<Buffer> {
+  const packed = await readExactly(reader, entry.bytes, 'list of changes')
+  requireDigest(packed, entry, 'the list of changes')
+  return packed
 }
 
 async function* checkAll(
@@ -87,6 +122,11 @@ async function* checkAll(
   try {
     for (const { segments } of variants)
       for await (const { entry } of readSegments(reader, segments)) yield entry
+    for (const { changes } of variants) {
+      if (changes === undefined) continue
+      await readList(reader, changes)
+      yield changes
+    }
     await requireEnd(reader)
   } finally {
     await reader.close()
@@ -94,8 +134,7 @@ async function* checkAll(
 }
 
 async function requireEnd(reader: ByteReader): Promise<void> {
-  if (!(await reader.atEnd()))
-    throw new PineError('BUNDLE_MALFORMED', 'bytes follow the last segment of the bundle')
+  if (!(await reader.atEnd())) throw new PineError('BUNDLE_MALFORMED', 'bytes follow the end of the bundle')
 }
 
 async function passOver(reader: ByteReader, bytes: number): Promise<void> {
@@ -112,13 +151,16 @@ async function* readSegments(
   for (const [index, entry] of table.entries()) {
     const payload = buffer.subarray(0, entry.bytes)
     await fillOrThrow(reader, payload, `segment ${index}`)
-    if (digestOf(payload) !== entry.digest) {
-      throw new PineError('BUNDLE_CORRUPT', `segment ${index} does not have the digest the manifest names`, {
-        hint: 'fetch the bundle again',
-      })
-    }
+    requireDigest(payload, entry, `segment ${index}`)
     yield { entry, payload }
   }
+}
+
+function requireDigest(payload: Uint8Array, { digest }: SegmentEntry, what: string): void {
+  if (digestOf(payload) === digest) return
+  throw new PineError('BUNDLE_CORRUPT', `${what} does not have the digest the manifest names`, {
+    hint: 'fetch the bundle again',
+  })
 }
 
 async function readExactly(reader: ByteReader, bytes: number, what: string): Promise<Buffer> {

@@ -11,7 +11,7 @@ export interface BundleParts {
   readonly signatures: readonly BundleSignature[]
   /** From `encodeKeyLists`; default: none. */
   readonly keyLists?: Uint8Array
-  /** The bytes of the segments, in order, in pieces of any size. */
+  /** The bytes of the segments, then of the lists of changes, in order, in pieces of any size. */
   readonly payload: AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 }
 
@@ -51,9 +51,9 @@ export function encodeStart(
   return start
 }
 
-/** Bytes of all segments together. */
+/** Bytes of all segments and lists of changes together. */
 export function payloadBytes({ variants }: Pick<Manifest, 'variants'>): number {
-  return variants.reduce((sum, variant) => sum + segmentsBytes(variant), 0)
+  return variants.reduce((sum, variant) => sum + segmentsBytes(variant) + (variant.changes?.bytes ?? 0), 0)
 }
 
 export function segmentsBytes({ segments }: Pick<Variant, 'segments'>): number {

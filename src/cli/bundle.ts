@@ -1,9 +1,8 @@
 import { Command } from 'commander'
 import { createBundle } from '../build/bundle.ts'
 import { decodeKeyLists, encodeKeyLists } from '../bundle/key-list.ts'
-import { decodeManifest, type Manifest, type Variant } from '../bundle/manifest.ts'
-import { type OpenedBundle, openBundle } from '../bundle/reader.ts'
-import { payloadBytes, segmentsBytes } from '../bundle/writer.ts'
+import type { OpenedBundle } from '../bundle/reader.ts'
+import { payloadBytes } from '../bundle/writer.ts'
 import { PineError } from '../core/error.ts'
 import { formatBytes } from '../core/format.ts'
 import { readSettings } from '../run/settings.ts'
@@ -13,7 +12,9 @@ import { verifyManifest } from '../trust/verify.ts'
 import { costDocument, costTable } from './costs.ts'
 import { attachCommand, digestCommand, SIGNABLE_BUNDLE } from './external-signing.ts'
 import { readKeyChain, readSecretKeys } from './files.ts'
+import { inspectCommand } from './inspect.ts'
 import { type Io, printResult } from './io.ts'
+import { describe, documentOf } from './manifest-text.ts'
 import {
   appendText,
   dryRunOption,
@@ -25,7 +26,7 @@ import {
   wholeNumber,
 } from './options.ts'
 import { createProgress } from './progress.ts'
-import { BUNDLE_ARGUMENT, openSource, type SourceOptions, sourceOptions } from './source.ts'
+import { BUNDLE_ARGUMENT, type SourceOptions, sourceOptions, withBundle } from './source.ts'
 
 export function bundleCommand(io: Io): Command {
   return new Command('bundle')
@@ -41,6 +42,7 @@ interface CreateOptions {
   from?: string[]
   full?: boolean
   effort: number
+  changes: boolean
   to: string
   out: string
   key?: string[]
@@ -60,6 +62,7 @@ function createCommand(io: Io): Command {
     .option('--from <image>', 'an image that hosts run now; may be given several times', appendText)
     .option('--full', 'beside the deltas, what a host needs that runs none of these images')
     .option('--effort <n>', '1 is fast, 9 is small', wholeNumber('--effort', 1, 9), 6)
+    .option('--no-changes', 'do not list what changed since each --from; "bundle inspect --changes" shows it')
     .requiredOption('--to <image>', 'the image of the release')
     .requiredOption('--out <file>', 'the bundle to write')
     .option(
@@ -108,7 +111,8 @@ async function runCreate(io: Io, options: CreateOptions): Promise<void> {
   const progress = createProgress(io)
   const onProgress = (done: number, total: number): void => progress.update('make the bundle', done, total)
   const names = { compatible, version, epoch, created, expires }
-  const content = { from, full, to, out, keys, keyLists, effort, onProgress, ...names }
+  const { changes } = options
+  const content = { from, full, to, out, keys, keyLists, effort, changes, onProgress, ...names }
   const built = await createBundle(io.host, content).finally(() => progress.end())
   const json = {
     out,
@@ -124,27 +128,10 @@ async function runCreate(io: Io, options: CreateOptions): Promise<void> {
   printResult(io, { json, text: text.join('\n') }, options)
 }
 
-interface ReadOptions extends SourceOptions {
+interface VerifyOptions extends SourceOptions {
   keyring?: string
   config?: string
   json?: boolean
-}
-
-function inspectCommand(io: Io): Command {
-  const command = sourceOptions(new Command('inspect'))
-    .description('Show what a bundle says of itself. Checks no signature: for that there is "bundle verify".')
-    .argument('<bundle>', BUNDLE_ARGUMENT)
-    .addOption(jsonOption())
-    .action((path: string, options: ReadOptions) =>
-      withBundle(io, { path, options }, async (opened) => {
-        const manifest = decodeManifest(opened.manifestBytes)
-        const signedBy = opened.signatures.map((signature) => signature.keyId)
-        const json = { ...documentOf(manifest), signedBy, verified: false }
-        const text = `${describe(manifest)}\nsigned by   ${signedBy.join(', ') || 'nobody'} (not checked)`
-        printResult(io, { json, text }, options)
-      }),
-    )
-  return examples(command, ['bundle inspect web-2.0.bundle', 'bundle inspect web-2.0.bundle --json'])
 }
 
 function verifyCommand(io: Io): Command {
@@ -154,13 +141,13 @@ function verifyCommand(io: Io): Command {
     .option('--keyring <path>', 'trusted keys (default: the configured folder)')
     .option('--config <file>', 'configuration (default: /etc/pine-update/config.toml)')
     .addOption(jsonOption())
-    .action((path: string, options: ReadOptions) =>
+    .action((path: string, options: VerifyOptions) =>
       withBundle(io, { path, options }, (opened) => runVerify(io, opened, options)),
     )
   return examples(command, ['bundle verify web-2.0.bundle --keyring ~/keys/ci.pub'])
 }
 
-async function runVerify(io: Io, opened: OpenedBundle, options: ReadOptions): Promise<void> {
+async function runVerify(io: Io, opened: OpenedBundle, options: VerifyOptions): Promise<void> {
   const settings = await readSettings(io.host, options.config)
   const path = options.keyring ?? settings.keyring
   const known = await readTrustedKeys(io.host, { path, threshold: settings.threshold, stored: undefined })
@@ -180,50 +167,4 @@ async function runVerify(io: Io, opened: OpenedBundle, options: ReadOptions): Pr
   }
   const json = { ...documentOf(manifest), verified: true }
   printResult(io, { json, text: `${describe(manifest)}\nverified    signatures and every segment` }, options)
-}
-
-interface Reading {
-  path: string
-  options: ReadOptions
-}
-
-async function withBundle(
-  io: Io,
-  { path, options }: Reading,
-  use: (opened: OpenedBundle) => Promise<void>,
-): Promise<void> {
-  const opened = await openBundle(openSource(io, path, options))
-  try {
-    await use(opened)
-  } finally {
-    await opened.close()
-  }
-}
-
-/** The manifest as JSON: no binary, no table of chunks. */
-function documentOf(manifest: Manifest): Record<string, unknown> {
-  const { image, variants, ...rest } = manifest
-  const { chunks: _, order: __, ...imageDocument } = image
-  const summaries = variants.map(({ segments, ...variant }) => ({
-    ...variant,
-    segments: segments.length,
-    bytes: segmentsBytes({ segments }),
-  }))
-  return { ...rest, image: imageDocument, variants: summaries, payloadBytes: payloadBytes(manifest) }
-}
-
-function describe(manifest: Manifest): string {
-  const { image, variants, version, epoch, compatible } = manifest
-  return [
-    `release     ${version}, epoch ${epoch}, for ${compatible}`,
-    `image       ${image.digest.slice(0, 12)}, ${image.fs}, ${formatBytes(image.bytes)}`,
-    ...variants.map(
-      (variant) =>
-        `made from   ${describeBase(variant)}: ${formatBytes(segmentsBytes(variant))}, needs ${formatBytes(variant.memoryBytes)} of memory`,
-    ),
-  ].join('\n')
-}
-
-function describeBase({ base }: Variant): string {
-  return base === undefined ? 'nothing' : `${base.digest.slice(0, 12)} (${formatBytes(base.bytes)})`
 }

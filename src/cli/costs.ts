@@ -1,5 +1,7 @@
 import type { VariantReport } from '../build/bundle.ts'
+import { showName } from '../core/file-name.ts'
 import { formatBytes } from '../core/format.ts'
+import { countGroups, countText } from './changes-view.ts'
 
 interface Part {
   part: string
@@ -25,7 +27,7 @@ const OTHER = 'other files'
 const LARGEST = 10
 
 /** The cost of each part, largest first, scaled to the real size: files are measured alone, bundles pack them together. */
-export function costDocument({ from, bytes, opaque, costs }: VariantReport) {
+export function costDocument({ from, bytes, opaque, costs, changes }: VariantReport) {
   const measured = costs.reduce((sum, file) => sum + file.bytes, 0)
   const scale = measured === 0 ? 0 : bytes / measured
   const parts = new Map<string, Part>()
@@ -44,22 +46,29 @@ export function costDocument({ from, bytes, opaque, costs }: VariantReport) {
     notReencoded: opaque,
     parts: scaled(parts.values()),
     largest: scaled(costs).slice(0, LARGEST),
+    changes: changes ? { packages: countGroups(changes.packages), files: countGroups(changes.files) } : null,
   }
 }
 
 export function costTable(report: VariantReport): string {
-  const { from, parts, largest, notReencoded } = costDocument(report)
+  const { from, parts, largest, notReencoded, changes } = costDocument(report)
   const title = from === null ? 'full' : `delta from ${from}`
   const rows = parts.filter(({ bytes }) => bytes > 0)
   const lines = rows.map(({ part, bytes, files }) => `  ${size(bytes)}  ${part} (${files})`)
-  const top = largest.filter(({ bytes }) => bytes > 0).map(({ path, bytes }) => `  ${size(bytes)}  ${path}`)
+  const top = largest
+    .filter(({ bytes }) => bytes > 0)
+    .map(({ path, bytes }) => `  ${size(bytes)}  ${showName(path)}`)
   const warning =
     notReencoded.units === 0
       ? []
       : [
           `  ${notReencoded.units} of ${notReencoded.of} compressed blocks were made by another compressor and are sent as they are: ${formatBytes(notReencoded.bytes)}`,
         ]
-  return [`${title}, about:`, ...lines, 'largest files:', ...top, ...warning].join('\n')
+  const changed =
+    changes === null
+      ? []
+      : [`changes: packages ${countText(changes.packages)}; files ${countText(changes.files)}`]
+  return [`${title}, about:`, ...lines, 'largest files:', ...top, ...warning, ...changed].join('\n')
 }
 
 function size(bytes: number): string {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { type OpenedBundle, openBundle } from '../bundle/reader.ts'
 import type { ByteSource } from '../core/region.ts'
 import { limitRate } from '../host/rate-limit.ts'
 import type { Settings } from '../model/settings.ts'
@@ -39,4 +40,18 @@ export function openSource(io: Io, path: string, options: Opening): ByteSource {
 
 function fileOrStdin(io: Io, path: string): ByteSource {
   return path === '-' ? io.stdin : io.host.readSource(path)
+}
+
+/** Opens a bundle, and lets it go again. */
+export async function withBundle(
+  io: Io,
+  { path, options }: { path: string; options: SourceOptions },
+  use: (opened: OpenedBundle) => Promise<void>,
+): Promise<void> {
+  const opened = await openBundle(openSource(io, path, options))
+  try {
+    await use(opened)
+  } finally {
+    await opened.close()
+  }
 }

@@ -1,9 +1,11 @@
+import type { ChangeList } from '../bundle/changes.ts'
 import type { Codecs } from '../core/codecs.ts'
 import type { OnProgress } from '../core/progress.ts'
 import type { Region } from '../core/region.ts'
 import type { DataWriter } from '../delta/data.ts'
 import { expandImage } from '../expand/image.ts'
 import { type Base, openBase } from './base.ts'
+import { listChanges } from './changes.ts'
 import { type Content, openContent } from './content.ts'
 import type { FileCost } from './cost.ts'
 import { type Deltas, startDeltas } from './deltas.ts'
@@ -23,6 +25,8 @@ export interface CreateOptions {
   readonly data: DataWriter
   readonly chunkBytes: number
   readonly minCopyBytes: number
+  /** List what changed since the base. */
+  readonly changes?: boolean
   readonly onProgress?: OnProgress | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -32,6 +36,8 @@ export interface CreatedProgram {
   /** Encoded units that could not be made again, and of how many; 0 of 0 in a full program. */
   readonly opaque: { readonly units: number; readonly of: number; readonly bytes: number }
   readonly costs: readonly FileCost[]
+  /** Where it was asked for, and both images can be looked into. */
+  readonly changes: ChangeList | undefined
 }
 
 /** Compares two images by content; the data that operations take goes to `data`. */
@@ -59,7 +65,18 @@ export async function createProgram(options: CreateOptions): Promise<CreatedProg
       onProgress?.((imageBytes + position) / 2, imageBytes)
     }
   }
-  return { program: emitter.end(), costs: deltas.costs(), opaque: countOpaque(content, base ? fates : []) }
+  return {
+    program: emitter.end(),
+    costs: deltas.costs(),
+    opaque: countOpaque(content, base ? fates : []),
+    changes: await changesSince(base, options),
+  }
+}
+
+async function changesSince(base: Base | undefined, options: CreateOptions): Promise<ChangeList | undefined> {
+  if (base === undefined || options.base === undefined || options.changes !== true) return undefined
+  const old = { region: options.base, content: base.content }
+  return await listChanges(old, options.target, options.codecs)
 }
 
 async function openBaseImage(region: Region, codecs: Codecs): Promise<Base> {

@@ -1,3 +1,4 @@
+import { packChanges } from '../bundle/changes.ts'
 import type { ImageRef, SegmentEntry, Variant } from '../bundle/manifest.ts'
 import type { ByteSink } from '../bundle/writer.ts'
 import type { PackKind } from '../core/codec.ts'
@@ -23,12 +24,16 @@ export interface VariantOptions {
   readonly level: number
   readonly windowBytes: number
   readonly minCopyBytes: number
+  /** List what changed since the base. */
+  readonly changes?: boolean
   readonly onProgress?: OnProgress | undefined
   readonly signal?: AbortSignal | undefined
 }
 
-export interface MadeVariant extends Pick<CreatedProgram, 'opaque' | 'costs'> {
+export interface MadeVariant extends Pick<CreatedProgram, 'opaque' | 'costs' | 'changes'> {
   readonly variant: Variant
+  /** Its list of changes as it stands in the bundle; empty where there is none. */
+  readonly packedChanges: Buffer
 }
 
 /** Content of a program segment before compression. */
@@ -69,12 +74,16 @@ export async function createVariant(
       programSegments: programSegments.length,
       segments: [...programSegments, ...dataSegments],
     }
+    const changes = created.changes && (await packChanges(created.changes, codecs))
     return {
       opaque: created.opaque,
       costs: created.costs,
+      changes: created.changes,
+      packedChanges: changes?.packed ?? Buffer.alloc(0),
       variant: {
         ...shape,
         ...(base && { base: base.ref }),
+        ...(changes && { changes: changes.entry }),
         codecs: [PROGRAM_CODEC, ...[...names].map((name) => ({ name, version: codecs.fingerprint(name) }))],
         memoryBytes: memoryOf({ needs, program: parsed, variant: shape, chunkBytes, codecs }),
       },

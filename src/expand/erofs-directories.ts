@@ -1,3 +1,4 @@
+import { nameOf } from '../core/file-name.ts'
 import { type ErofsVolume, flatPlaces, isPacked, readInode } from './erofs-inodes.ts'
 import type { Place } from './layout.ts'
 import { broken, type ImageReader, readUInt64 } from './reader.ts'
@@ -26,7 +27,7 @@ export async function readDirectory(volume: ErofsVolume, nid: number): Promise<E
   return { entries, places }
 }
 
-async function readPlaces(reader: ImageReader, places: readonly Place[]): Promise<Buffer> {
+export async function readPlaces(reader: ImageReader, places: readonly Place[]): Promise<Buffer> {
   const parts: Buffer[] = []
   for (const { offset, bytes } of places) if (bytes > 0) parts.push(await reader.at(offset, bytes))
   return Buffer.concat(parts)
@@ -42,10 +43,15 @@ function blockEntries(block: Buffer): Entry[] {
     const type = block.readUInt8(at + 10)
     entries.push({
       // The last name ends at a zero byte or with the block.
-      name: block.toString('utf8', start, end).split('\0', 1)[0] ?? '',
+      name: nameOf(upToZero(block.subarray(start, end))),
       inode: readUInt64(block, at),
       kind: type === TYPE_FILE ? 'file' : type === TYPE_DIRECTORY ? 'directory' : 'other',
     })
   }
   return entries
+}
+
+function upToZero(bytes: Buffer): Buffer {
+  const zero = bytes.indexOf(0)
+  return zero < 0 ? bytes : bytes.subarray(0, zero)
 }

@@ -21,8 +21,12 @@ export interface ErofsInode {
   readonly end: number
   readonly layout: DataLayout
   readonly bytes: number
-  /** Block address, or what the layout has in its place. */
+  /** Block address, or what the layout has in its place; of a device its number. */
   readonly address: number
+  /** With the type in its upper bits. */
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
 }
 
 export function isPacked({ layout }: ErofsInode): boolean {
@@ -49,6 +53,9 @@ export async function readInode({ reader, superblock }: ErofsVolume, nid: number
     layout,
     bytes: extended ? readUInt64(head, 8) : head.readUInt32LE(8),
     address: head.readUInt32LE(16),
+    mode: head.readUInt16LE(4),
+    uid: extended ? head.readUInt32LE(24) : head.readUInt16LE(24),
+    gid: extended ? head.readUInt32LE(28) : head.readUInt16LE(26),
   }
 }
 

@@ -3,10 +3,11 @@ import { readDirectory } from './erofs-directories.ts'
 import { type Extent, type PackedMap, readPackedMap } from './erofs-extents.ts'
 import { type ErofsInode, type ErofsVolume, flatPlaces, isPacked, readInode } from './erofs-inodes.ts'
 import { findLevel } from './erofs-level.ts'
+import { readState } from './erofs-states.ts'
 import { parseErofsSuperblock } from './erofs-superblock.ts'
 import type { ExpandSource } from './image.ts'
 import { type Layout, type Place, rawPlace } from './layout.ts'
-import { findFiles } from './walk.ts'
+import { findFiles, type ListedEntry, walkTree } from './walk.ts'
 
 export { isErofs } from './erofs-superblock.ts'
 
@@ -39,6 +40,19 @@ export async function expandErofs({ reader, layout, codecs }: ExpandSource, head
   layout.table('directories', directories)
   layout.table('inodes', await inodePlaces(volume, nids))
   layout.table('indexes', files.flatMap(indexPlaces))
+}
+
+/** What each name in an erofs image stands for. */
+export async function listErofs({ reader }: ExpandSource, head: Buffer): Promise<ListedEntry[]> {
+  const volume = { reader, superblock: parseErofsSuperblock(head) }
+  const entries: ListedEntry[] = []
+  for await (const found of walkTree(
+    volume.superblock.rootNid,
+    async (nid) => (await readDirectory(volume, nid)).entries,
+  )) {
+    entries.push({ ...found, state: await readState(volume, found.inode) })
+  }
+  return entries
 }
 
 /** The inodes in the order of the image. */

@@ -1,3 +1,4 @@
+import { nameOf } from '../core/file-name.ts'
 import { inodePlaces } from './ext4-inodes.ts'
 import type { Ext4Volume } from './ext4-superblock.ts'
 import { HOLE, type Place } from './layout.ts'
@@ -37,7 +38,7 @@ function blockEntries(block: Buffer): Entry[] {
     const type = block.readUInt8(at + 7)
     if (inode !== 0) {
       entries.push({
-        name: block.toString('utf8', at + HEADER_BYTES, at + HEADER_BYTES + block.readUInt8(at + 6)),
+        name: nameOf(block.subarray(at + HEADER_BYTES, at + HEADER_BYTES + block.readUInt8(at + 6))),
         inode,
         kind: type === TYPE_FILE ? 'file' : type === TYPE_DIRECTORY ? 'directory' : 'other',
       })

@@ -6,8 +6,8 @@ import { broken } from './reader.ts'
 const FLAG_EXTENTS = 0x80000
 const EXTENT_MAGIC = 0xf30a
 const EXTENT_BYTES = 12
-const MAP_AT = 40
-const MAP_BYTES = 60
+export const MAP_AT = 40
+export const MAP_BYTES = 60
 /** An extent longer than this is allocated but was never written: zeros, and this much shorter. */
 const WRITTEN_BLOCKS = 32768
 const MAX_DEPTH = 5
@@ -16,14 +16,19 @@ const MAX_DEPTH = 5
 export async function inodePlaces(volume: Ext4Volume, number: number): Promise<Place[] | undefined> {
   const inode = await readInode(volume, number)
   if ((inode.readUInt32LE(32) & FLAG_EXTENTS) === 0) return undefined
-  const bytes = inode.readUInt32LE(4) + inode.readUInt32LE(108) * 2 ** 32
-  if (!Number.isSafeInteger(bytes)) throw broken(`inode ${number} has ${bytes} bytes`)
+  const bytes = inodeBytes(inode)
   const root = inode.subarray(MAP_AT, MAP_AT + MAP_BYTES)
   const extents = await readExtents({ volume, seen: new Set() }, root, MAX_DEPTH)
   return placesOf(extents, bytes, volume.blockBytes)
 }
 
-async function readInode(volume: Ext4Volume, number: number): Promise<Buffer> {
+export function inodeBytes(inode: Buffer): number {
+  const bytes = inode.readUInt32LE(4) + inode.readUInt32LE(108) * 2 ** 32
+  if (!Number.isSafeInteger(bytes)) throw broken(`an inode has ${bytes} bytes`)
+  return bytes
+}
+
+export async function readInode(volume: Ext4Volume, number: number): Promise<Buffer> {
   const index = (number - 1) % volume.inodesPerGroup
   const group = volume.groups[Math.floor((number - 1) / volume.inodesPerGroup)]
   if (group === undefined || index >= group.inodes) throw broken(`there is no inode ${number}`)

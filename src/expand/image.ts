@@ -64,8 +64,7 @@ export async function expandImage(image: Region, codecs: BlockCodecs): Promise<E
 }
 
 async function expandFileSystem(source: ExpandSource): Promise<ExpandedImage['fs']> {
-  const head = Buffer.alloc(HEAD_BYTES)
-  ;(await source.reader.at(0, Math.min(HEAD_BYTES, source.reader.bytes))).copy(head)
+  const head = await readHead(source)
   if (isSquashfs(head)) {
     await expandSquashfs(source, head)
     return 'squashfs'
@@ -79,4 +78,11 @@ async function expandFileSystem(source: ExpandSource): Promise<ExpandedImage['fs
     return 'ext4'
   }
   return 'raw'
+}
+
+/** What says which file system it is; of a shorter image, zeros follow. */
+export async function readHead({ reader }: Pick<ExpandSource, 'reader'>): Promise<Buffer> {
+  const head = Buffer.alloc(HEAD_BYTES)
+  ;(await reader.at(0, Math.min(HEAD_BYTES, reader.bytes))).copy(head)
+  return head
 }

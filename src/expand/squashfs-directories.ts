@@ -1,3 +1,4 @@
+import { nameOf } from '../core/file-name.ts'
 import { inodeReference, readDirectoryInode } from './squashfs-inodes.ts'
 import type { MetadataTable } from './squashfs-tables.ts'
 import type { Entry } from './walk.ts'
@@ -28,7 +29,7 @@ export function readDirectory({ inodes, directories }: DirectoryTables, referenc
       const nameBytes = listing.readUInt16LE(at + 6) + 1
       const type = listing.readUInt16LE(at + 4)
       entries.push({
-        name: listing.toString('utf8', at + ENTRY_BYTES, at + ENTRY_BYTES + nameBytes),
+        name: nameOf(listing.subarray(at + ENTRY_BYTES, at + ENTRY_BYTES + nameBytes)),
         inode: inodeReference(inodeBlock, listing.readUInt16LE(at)),
         kind: type === TYPE_FILE ? 'file' : type === TYPE_DIRECTORY ? 'directory' : 'other',
       })

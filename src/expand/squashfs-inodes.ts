@@ -1,3 +1,5 @@
+import { nameOf } from '../core/file-name.ts'
+import { type FileState, type FileType, MAX_TARGET_BYTES, MODE_MASK } from '../core/file-state.ts'
 import { broken, readUInt64 } from './reader.ts'
 import type { MetadataTable } from './squashfs-tables.ts'
 
@@ -82,4 +84,41 @@ function tailAndBlocks(
     blocks.push(inode.readUInt32LE(blocksAt + block * 4))
   }
   return { fragment, blocks }
+}
+
+/** By number; the longer form of each has seven more. */
+const TYPES: readonly (FileType | undefined)[] = [
+  undefined,
+  ...(['directory', 'file', 'symlink', 'block', 'character', 'fifo', 'socket'] as const),
+]
+const LONG_FORM = 7
+
+interface InodeTables {
+  readonly inodes: MetadataTable
+  /** User and group ids, which inodes name by their place. */
+  readonly ids: MetadataTable
+}
+
+// struct squashfs_base_inode, squashfs_symlink_inode and squashfs_dev_inode
+export function readState({ inodes, ids }: InodeTables, reference: number): FileState {
+  const inode = inodeAt(inodes, reference)
+  const number = inode.readUInt16LE(0)
+  const type = TYPES[number > LONG_FORM ? number - LONG_FORM : number]
+  if (type === undefined) throw broken(`inode ${reference} has type ${number}`)
+  const idAt = (offset: number): number => ids.content.readUInt32LE(4 * inode.readUInt16LE(offset))
+  const owned = { type, mode: inode.readUInt16LE(2) & MODE_MASK, uid: idAt(4), gid: idAt(6) }
+  switch (type) {
+    case 'file':
+      return { ...owned, bytes: number === TYPE_FILE ? inode.readUInt32LE(28) : readUInt64(inode, 24) }
+    case 'symlink': {
+      const bytes = inode.readUInt32LE(20)
+      if (bytes > MAX_TARGET_BYTES) throw broken(`a symlink of ${bytes} bytes`)
+      return { ...owned, target: nameOf(inode.subarray(24, 24 + bytes)) }
+    }
+    case 'block':
+    case 'character':
+      return { ...owned, device: inode.readUInt32LE(20) }
+    default:
+      return owned
+  }
 }

@@ -2,7 +2,7 @@ import type { ExpandSource } from './image.ts'
 import { readUInt64 } from './reader.ts'
 import { readDirectory } from './squashfs-directories.ts'
 import { filePlaces } from './squashfs-files.ts'
-import { readFileInode } from './squashfs-inodes.ts'
+import { readFileInode, readState } from './squashfs-inodes.ts'
 import { squashfsPacking } from './squashfs-packing.ts'
 import {
   NO_TABLE,
@@ -10,8 +10,14 @@ import {
   type SquashfsSuperblock,
   SUPERBLOCK_BYTES,
 } from './squashfs-superblock.ts'
-import { findIndexedTable, type IndexedTable, type MetadataTable, readTable } from './squashfs-tables.ts'
-import { findFiles } from './walk.ts'
+import {
+  findIndexedTable,
+  type IndexedTable,
+  type MetadataTable,
+  type PackedSource,
+  readTable,
+} from './squashfs-tables.ts'
+import { findFiles, type ListedEntry, walkTree } from './walk.ts'
 
 export { isSquashfs } from './squashfs-superblock.ts'
 
@@ -21,10 +27,40 @@ const ID_BYTES = 4
 
 /** Reports the blocks, files and tables of a squashfs image. */
 export async function expandSquashfs(source: ExpandSource, head: Buffer): Promise<void> {
+  const opened = await openSquashfs(source, head)
+  if (opened === undefined) return
+  const { superblock, packed, tables } = opened
+  const data = { ...packed, blockBytes: superblock.blockBytes, fragments: tables.fragments.content }
+  for (const { path, inode } of await findFiles(superblock.rootInode, async (dir) =>
+    readDirectory(tables, dir),
+  )) {
+    source.layout.file(path, await filePlaces(data, readFileInode(tables.inodes, inode, data.blockBytes)))
+  }
+  for (const [name, { places }] of Object.entries(tables)) source.layout.table(name, places)
+}
+
+/** What each name in a squashfs image stands for; nothing where its tables cannot be unpacked. */
+export async function listSquashfs(source: ExpandSource, head: Buffer): Promise<ListedEntry[] | undefined> {
+  const opened = await openSquashfs(source, head)
+  if (opened === undefined) return undefined
+  const { superblock, tables } = opened
+  const entries: ListedEntry[] = []
+  for await (const found of walkTree(superblock.rootInode, async (dir) => readDirectory(tables, dir)))
+    entries.push({ ...found, state: readState(tables, found.inode) })
+  return entries
+}
+
+interface OpenedSquashfs {
+  readonly superblock: SquashfsSuperblock
+  readonly packed: PackedSource
+  readonly tables: Readonly<Record<TableName, MetadataTable>>
+}
+
+/** Nothing for the other compressions: blocks stay as they are, and with them the tables that would say where they are. */
+async function openSquashfs(source: ExpandSource, head: Buffer): Promise<OpenedSquashfs | undefined> {
   const superblock = parseSquashfsSuperblock(head)
   const packing = squashfsPacking(superblock, await readOptions(source, superblock))
-  // Blocks in the other compressions stay as they are, and with them the tables that would say where they are.
-  if (packing === undefined) return
+  if (packing === undefined) return undefined
   const packed = { ...source, packing }
   const ranges = await tableRanges(source, superblock)
   const read = async (range: IndexedTable | undefined): Promise<MetadataTable> =>
@@ -38,13 +74,7 @@ export async function expandSquashfs(source: ExpandSource, head: Buffer): Promis
     xattrs: await read(ranges.xattrs),
     xattrIds: await read(ranges.xattrIds),
   }
-  const data = { ...packed, blockBytes: superblock.blockBytes, fragments: tables.fragments.content }
-  for (const { path, inode } of await findFiles(superblock.rootInode, async (dir) =>
-    readDirectory(tables, dir),
-  )) {
-    source.layout.file(path, await filePlaces(data, readFileInode(tables.inodes, inode, data.blockBytes)))
-  }
-  for (const [name, { places }] of Object.entries(tables)) source.layout.table(name, places)
+  return { superblock, packed, tables }
 }
 
 async function readOptions({ reader }: ExpandSource, { hasOptions }: SquashfsSuperblock): Promise<Buffer> {

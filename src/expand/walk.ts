@@ -1,4 +1,6 @@
-/** A name in a directory; `inode` is the file system's own number for what it names. */
+import type { FileState } from '../core/file-state.ts'
+
+/** A name in a directory, as `nameOf` gives it; `inode` is the file system's own number for what it names. */
 export interface Entry {
   readonly name: string
   readonly inode: number
@@ -10,25 +12,43 @@ export interface FoundFile {
   readonly inode: number
 }
 
-/** Every regular file once, by its first path in the order of the directories. A directory met again is not entered. */
+export type FoundEntry = FoundFile & Pick<Entry, 'kind'>
+
+export type ListedEntry = FoundEntry & { readonly state: FileState }
+
+/** Every name, in the order of the directories. A directory met again is not entered. */
+export async function* walkTree(
+  root: number,
+  list: (directory: number) => Promise<readonly Entry[]>,
+): AsyncGenerator<FoundEntry, void, undefined> {
+  const entered = new Set([root])
+  // A list instead of recursion: a hostile image nests without end.
+  const waiting: FoundFile[] = [{ path: '', inode: root }]
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const folders: FoundFile[] = []
+    for (const { name, inode, kind } of await list(next.inode)) {
+      if (name === '.' || name === '..') continue
+      const found = { path: pathOf(next.path, name), inode, kind }
+      yield found
+      if (kind !== 'directory' || entered.has(inode)) continue
+      entered.add(inode)
+      folders.push(found)
+    }
+    for (const folder of folders.reverse()) waiting.push(folder)
+  }
+}
+
+/** Every regular file once, by its first path. */
 export async function findFiles(
   root: number,
   list: (directory: number) => Promise<readonly Entry[]>,
 ): Promise<FoundFile[]> {
-  const seen = new Set([root])
+  const seen = new Set<number>()
   const files: FoundFile[] = []
-  // A list instead of recursion: a hostile image nests without end.
-  const waiting = [{ path: '', inode: root }]
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    const folders: FoundFile[] = []
-    for (const { name, inode, kind } of await list(next.inode)) {
-      if (kind === 'other' || name === '.' || name === '..' || seen.has(inode)) continue
-      seen.add(inode)
-      const found = { path: pathOf(next.path, name), inode }
-      if (kind === 'file') files.push(found)
-      else folders.push(found)
-    }
-    for (const folder of folders.reverse()) waiting.push(folder)
+  for await (const { path, inode, kind } of walkTree(root, list)) {
+    if (kind !== 'file' || seen.has(inode)) continue
+    seen.add(inode)
+    files.push({ path, inode })
   }
   return files
 }

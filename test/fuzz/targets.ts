@@ -1,6 +1,7 @@
 import type { TargetEntry } from './target.ts'
 import { bootstateArea } from './targets/area.ts'
 import { bundleTargets } from './targets/bundle.ts'
+import { changesTargets } from './targets/changes.ts'
 import { diskTargets } from './targets/disk.ts'
 import { elf } from './targets/elf.ts'
 import { envBlockTargets } from './targets/env-block.ts'
@@ -27,6 +28,7 @@ export const TARGETS: readonly TargetEntry[] = [
   ...headerTargets,
   ...msgpackTargets,
   ...bundleTargets,
+  ...changesTargets,
   hostileBundle,
   keyChain,
   ...keyTargets,

@@ -1,4 +1,5 @@
 import { describeImage } from '../../src/build/bundle.ts'
+import { type ChangeList, packChanges } from '../../src/bundle/changes.ts'
 import { encodeManifest, type Manifest, type Variant } from '../../src/bundle/manifest.ts'
 import { openBundle } from '../../src/bundle/reader.ts'
 import { writeBundle } from '../../src/bundle/writer.ts'
@@ -33,6 +34,8 @@ export interface BundleInput {
   manifest?: Partial<Manifest>
   /** Laid over each variant. */
   variant?: Partial<Variant>
+  /** Lists of changes of the variants that get one, in their order. */
+  lists?: readonly (ChangeList | undefined)[]
 }
 
 export interface MadeBundle {
@@ -40,7 +43,14 @@ export interface MadeBundle {
   manifest: Manifest
   payload: readonly Buffer[]
   /** Where each part starts, and the length of the whole at the end. */
-  parts: { header: number; manifest: number; signatures: number; segments: number[]; end: number }
+  parts: {
+    header: number
+    manifest: number
+    signatures: number
+    segments: number[]
+    lists: number[]
+    end: number
+  }
 }
 
 /** A real bundle, made by the product's own functions, signed by `testKey` unless told otherwise. */
@@ -56,6 +66,7 @@ export async function makeBundle(input: BundleInput): Promise<MadeBundle> {
   const made: { variant: Variant; payload: Buffer }[] = []
   for (const base of bases)
     made.push(await makeVariant({ target, chunkBytes, windowBytes, codecs: own }, base))
+  const lists = await Promise.all((input.lists ?? []).map((list) => list && packChanges(list, own)))
   const manifest: Manifest = {
     format: 1,
     compatible: 'test-x86',
@@ -63,10 +74,14 @@ export async function makeBundle(input: BundleInput): Promise<MadeBundle> {
     epoch: 0,
     created: 1_700_000_000,
     image: { ...(await describeImage(target, codecs, chunkBytes)), fs: 'raw' },
-    variants: made.map(({ variant }) => ({ ...variant, ...input.variant })),
+    variants: made.map(({ variant }, index) => {
+      const list = lists[index]
+      return { ...variant, ...(list && { changes: list.entry }), ...input.variant }
+    }),
     ...input.manifest,
   }
-  return await assemble({ manifest, payload: made.map(({ payload }) => payload), keys })
+  const payload = [...made.map((one) => one.payload), ...lists.flatMap((list) => list?.packed ?? [])]
+  return await assemble({ manifest, payload, keys })
 }
 
 const FAST = { codecs, minCopyBytes: 128, level: 1, windowBytes: 65_536 }
@@ -109,17 +124,17 @@ export async function assemble({
   )
   const signaturesAt = 24 + manifestBytes.length
   let at = signaturesAt + 72 * keys.length
-  const segments = manifest.variants
-    .flatMap((variant) => variant.segments)
-    .map(({ bytes }) => {
-      at += bytes
-      return at - bytes
-    })
+  const startOf = ({ bytes }: { bytes: number }): number => {
+    at += bytes
+    return at - bytes
+  }
+  const segments = manifest.variants.flatMap((variant) => variant.segments).map(startOf)
+  const lists = manifest.variants.flatMap(({ changes }) => changes ?? []).map(startOf)
   return {
     bytes: Buffer.concat(out),
     manifest,
     payload,
-    parts: { header: 0, manifest: 24, signatures: signaturesAt, segments, end },
+    parts: { header: 0, manifest: 24, signatures: signaturesAt, segments, lists, end },
   }
 }
 

@@ -1,8 +1,10 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
+import type { ChangeList } from '../../../src/bundle/changes.ts'
 import { encodeKeyLists } from '../../../src/bundle/key-list.ts'
 import { encodeManifest } from '../../../src/bundle/manifest.ts'
 import type { BundleSignature } from '../../../src/bundle/signatures.ts'
 import { encodeStart } from '../../../src/bundle/writer.ts'
+import { nameOf } from '../../../src/core/file-name.ts'
 import { appendList, signLast } from '../../../src/trust/key-chain.ts'
 import { type GeneratedKey, type PublicKey, publicKeyOf } from '../../../src/trust/keys.ts'
 import { signManifest } from '../../../src/trust/verify.ts'
@@ -53,6 +55,31 @@ export const KEY_LISTS = encodeKeyLists(
   ),
 )
 
+const owned = { mode: 0o644, uid: 0, gid: 0 }
+const link = { ...owned, type: 'symlink' } as const
+const oldFile = { ...owned, type: 'file', bytes: 3 } as const
+
+/** Every kind of entry. */
+export const CHANGES: ChangeList = {
+  packages: [
+    { database: 'apk', name: 'musl', old: '1.2.4-r0', new: '1.2.5-r0' },
+    { database: 'dpkg', name: 'gone', old: '1:2~rc1-3' },
+  ],
+  files: [
+    { path: 'dev/null', new: { ...owned, type: 'character', device: 259 }, content: false },
+    { path: 'etc/a', old: oldFile, new: { ...oldFile, bytes: 2 ** 40 }, content: true },
+    { path: 'etc/b', old: oldFile, content: false },
+    {
+      path: nameOf(Buffer.of(0x65, 0xff)),
+      old: { ...link, target: nameOf(Buffer.of(0xfe)) },
+      new: { ...link, target: 'x' },
+      content: false,
+    },
+  ],
+  omitted: 4,
+  unread: 1,
+}
+
 export interface SampleBundle {
   readonly made: MadeBundle
   readonly manifestBytes: Buffer
@@ -67,6 +94,7 @@ export async function sampleBundles(): Promise<SampleBundle[]> {
     await makeBundle({ target: IMAGE }),
     await makeBundle({ target: IMAGE, base: BASE, manifest: { epoch: 3, expires: 1_800_000_000 } }),
     await makeBundle({ target: IMAGE, bases: [BASE, undefined], manifest: { kernel } }),
+    await makeBundle({ target: IMAGE, bases: [BASE, undefined], lists: [CHANGES] }),
   ]
   return made.map((bundle, index) => sampleOf(bundle, index === 2 ? KEY_LISTS : Buffer.alloc(0)))
 }

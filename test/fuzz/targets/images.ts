@@ -1,4 +1,7 @@
+import { bytesOfName, nameOf } from '../../../src/core/file-name.ts'
+import { type FileState, MAX_TARGET_BYTES, MODE_MASK } from '../../../src/core/file-state.ts'
 import { type ExpandedImage, expandImage } from '../../../src/expand/image.ts'
+import { listTree } from '../../../src/expand/tree.ts'
 import { codecs } from '../../support/bundles.ts'
 import { memoryRegion } from '../../support/memory-region.ts'
 import { mutateBytes } from '../bytes.ts'
@@ -104,7 +107,53 @@ function imageTarget(name: string, files: readonly string[], weight: number): Ta
   }
 }
 
+/** Every name of an image, where its tables can be followed. */
+const names: TargetEntry = {
+  ...{ name: 'image-names', weight: 60_000, slowness: 10, perRound: 5000 },
+  open: () => {
+    const images = [
+      'squashfs-gzip',
+      'squashfs-plain',
+      'erofs-plain',
+      'erofs-chunks',
+      'ext4-plain',
+      'ext4-csum',
+    ].map(readImage)
+    return defineTarget({
+      name: 'image-names',
+      seeds: images.map((_, index) => Buffer.of(index)),
+      mutate: mutateImage(images),
+      decode(input) {
+        const image = images[(input[0] ?? 0) % images.length] ?? Buffer.alloc(0)
+        return listTree(memoryRegion(patched(image, decodePatches(input.subarray(1)))), codecs)
+      },
+      codes: [],
+      verdict(entries) {
+        if (entries === undefined) return refused('broken')
+        for (const { path, state } of entries) requireState(path, state)
+        return accepted(`${entries.length} ${new Set(entries.map(({ state }) => state.type)).size}`)
+      },
+    })
+  },
+}
+
+/** What a list of changes takes: it is made of these. */
+function requireState(path: string, { type, mode, uid, gid, bytes, target, device }: FileState): void {
+  const isDevice = type === 'block' || type === 'character'
+  requireThat(nameOf(bytesOfName(path)) === path, `the bytes of ${path} are lost`)
+  requireThat((bytes !== undefined) === (type === 'file'), `a ${type} of ${bytes} bytes`)
+  requireThat((target !== undefined) === (type === 'symlink'), `a ${type} with a target`)
+  requireThat((device !== undefined) === isDevice, `a ${type} with device ${device}`)
+  requireThat(
+    mode <= MODE_MASK && uid <= 0xffff_ffff && gid <= 0xffff_ffff,
+    `mode ${mode}, owner ${uid}:${gid}`,
+  )
+  requireThat(bytesOfName(target ?? '').length <= MAX_TARGET_BYTES, 'a long target')
+  requireThat(bytes === undefined || Number.isSafeInteger(bytes), `a length of ${bytes}`)
+}
+
 export const imageTargets = [
+  names,
   imageTarget(
     'squashfs',
     ['gzip', 'plain', 'xz', 'zstd', 'lz4'].map((kind) => `squashfs-${kind}`),

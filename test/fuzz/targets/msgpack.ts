@@ -107,7 +107,8 @@ export function requireSense({ image, variants, created, expires }: Manifest): v
   )
   requireThat(covered === bytes && isInside, 'an order that does not cover the image once')
   requireThat(expires === undefined || expires > created, 'it was never valid')
-  for (const { segments, programSegments, codecs } of variants) {
+  for (const { base, changes, segments, programSegments, codecs } of variants) {
+    requireThat(changes === undefined || base !== undefined, 'changes since nothing')
     requireThat(programSegments >= 1 && programSegments <= segments.length, 'a program without segments')
     requireThat(new Set(codecs.map(({ name }) => name)).size === codecs.length, 'a codec twice')
     requireThat(
