@@ -1,7 +1,8 @@
+import { open } from 'node:fs/promises'
 import { PineError } from '../core/error.ts'
 import { resolveRev } from './refs.ts'
 import type { Request, SecretKey } from './requests.ts'
-import { signer, verifier } from './signing.ts'
+import { signer, verifier, withoutSignatures } from './signing.ts'
 import { inTransaction } from './transaction.ts'
 import { dictOf, stringsOf } from './variant.ts'
 import type { Repo, Verb } from './verb.ts'
@@ -44,8 +45,9 @@ export async function applyDelta(
   { file, trust }: Request<'applyDelta'>,
 ): Promise<void> {
   const { fn } = verb
-  const path = fn.g_file_new_for_path(file)
   const sign = trust === undefined ? undefined : verifier(verb, trust)
+  if (sign !== undefined) await requireSigned(file)
+  const path = fn.g_file_new_for_path(file)
   const execute = (): Promise<undefined> =>
     sign === undefined
       ? fn.ostree_repo_static_delta_execute_offline(repo, path, false)
@@ -53,8 +55,30 @@ export async function applyDelta(
   try {
     await inTransaction(verb, repo, execute)
   } catch (error) {
-    throw meaning(error, file)
+    throw meaning(trust === undefined ? error : withoutSignatures(error, trust.type), file)
   }
+}
+
+/** OSTREE_STATIC_DELTA_SIGNED_MAGIC, ostree-repo-static-delta-private.h; what is not signed begins with other things. */
+const SIGNED_MAGIC = 'OSTSGNDT'
+
+/** libostree (2022.7) checks a signature where there is one, and takes a delta without any, keys or not. */
+async function requireSigned(path: string): Promise<void> {
+  const file = await open(path).catch((cause: unknown) => {
+    throw new PineError('OSTREE_NOT_FOUND', `${path} cannot be opened: ${String(cause)}`, { cause })
+  })
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(SIGNED_MAGIC.length), { position: 0 })
+    if (buffer.toString('latin1', 0, bytesRead) !== SIGNED_MAGIC) throw unsigned(path)
+  } finally {
+    await file.close()
+  }
+}
+
+function unsigned(path: string): PineError {
+  return new PineError('OSTREE_UNTRUSTED', `${path}: found a delta without a signature, expected one`, {
+    hint: 'have it signed with one of the keys',
+  })
 }
 
 /** What libostree says only in words. What is left can only be the file: nobody else had a part in it. */

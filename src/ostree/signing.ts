@@ -36,6 +36,15 @@ function withKeys(
   }
 }
 
+/** How libostree says that it was built without a kind of signatures, or that it is for its tests. */
+const NOT_THERE = /not supported|not implemented|only for ostree testing/
+
+/** Where libostree says so only when it is to check a signature. */
+export function withoutSignatures(error: unknown, type: string): unknown {
+  const isMissing = error instanceof Error && NOT_THERE.test(error.message)
+  return isMissing ? noSignatures(type, error.message, error) : error
+}
+
 function noSignatures(type: string, why: string, cause?: unknown): PineError {
   return new PineError(
     'OSTREE_MISSING',
