@@ -33,12 +33,23 @@ export function bind(library: ForeignLibrary): Binding {
     return native
   }
   const context = { memory: memoryOf(library), find }
-  const names = Object.keys(SYMBOLS) as SymbolName[]
-  return {
-    memory: context.memory,
-    functions: (scope) =>
-      Object.fromEntries(names.map((name) => [name, boundFunction(context, name, scope)])) as Functions,
+  return { memory: context.memory, functions: (scope) => functionsOf(context, scope) }
+}
+
+/** A verb calls a few of the functions: only those are made. */
+function functionsOf(context: Context, scope: Scope): Functions {
+  const made = new Map<string | symbol, unknown>()
+  const get = (_: unknown, name: string | symbol): unknown => {
+    if (!isSymbolName(name)) return undefined
+    const bound = made.get(name) ?? boundFunction(context, name, scope)
+    made.set(name, bound)
+    return bound
   }
+  return new Proxy({}, { get }) as Functions
+}
+
+function isSymbolName(name: string | symbol): name is SymbolName {
+  return Object.hasOwn(SYMBOLS, name)
 }
 
 function findFunction(library: ForeignLibrary, name: SymbolName): ForeignFunction {

@@ -4,7 +4,10 @@ import { type FromChild, received } from './messages.ts'
 import type { VerbName } from './requests.ts'
 
 export interface CallOptions {
-  /** Cancels the verb: its promise rejects with the reason, once libostree has taken back what it began. */
+  /**
+   * Cancels the verb: its promise rejects with the reason, once libostree has taken back what it began. Where that takes longer
+   * than 3 s, as it may for a checkout, the process is ended, and with it all that is open.
+   */
   readonly signal?: AbortSignal | undefined
   /** Told of objects done and in all, by `fsck` and `pullLocal` (once a second, all that is known so far): no other can tell. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined
@@ -21,6 +24,8 @@ interface Pending {
   reject(error: unknown): void
 }
 
+const CANCEL_MS = 3000
+
 /** Calls verbs of that process, any number at a time. They throw what the verb throws, and `OSTREE_CRASHED`. */
 export function callsOf(child: OstreeProcess): Call {
   const pending = new Map<number, Pending>()
@@ -29,7 +34,8 @@ export function callsOf(child: OstreeProcess): Call {
   child.onMessage((message) => settle(pending, message))
   void child.ended.then((how) => {
     end = how
-    for (const { verb, reject } of pending.values()) reject(crashed(how, verb))
+    for (const { verb, signal, reject } of pending.values())
+      reject(signal?.aborted === true ? signal.reason : crashed(how, verb))
     pending.clear()
   })
 
@@ -40,7 +46,11 @@ export function callsOf(child: OstreeProcess): Call {
     { signal, onProgress }: CallOptions,
   ) => {
     const id = ++calls
-    const cancel = (): void => child.send({ cancel: id })
+    let timer: NodeJS.Timeout | undefined
+    const cancel = (): void => {
+      child.send({ cancel: id })
+      timer = setTimeout(child.kill, CANCEL_MS)
+    }
     signal?.addEventListener('abort', cancel, { once: true })
     try {
       return await new Promise((resolve, reject) => {
@@ -48,6 +58,7 @@ export function callsOf(child: OstreeProcess): Call {
         child.send({ id, verb, repo, request })
       })
     } finally {
+      clearTimeout(timer)
       signal?.removeEventListener('abort', cancel)
     }
   }

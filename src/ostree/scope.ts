@@ -9,7 +9,8 @@ export interface VerbScope {
   readonly verb: Omit<Verb, 'progress'>
   /** May come while libostree works, from this thread. */
   cancel(): void
-  throwIfCancelled(): void
+  /** Rejects with `Cancelled` then. */
+  readonly cancelled: Promise<never>
   /** Closes what was not handed over, what came last first. */
   close(): void
 }
@@ -20,7 +21,10 @@ export function openScope(binding: Binding): VerbScope {
   const { g_cancellable_new } = binding.functions({ cancellable: undefined, keep })
   const cancellable = g_cancellable_new()
   const fn = binding.functions({ cancellable, keep })
-  let isCancelled = false
+  let reject: ((error: Cancelled) => void) | undefined
+  const cancelled = new Promise<never>((_, no) => {
+    reject = no
+  })
   return {
     verb: {
       fn,
@@ -31,12 +35,10 @@ export function openScope(binding: Binding): VerbScope {
       },
     },
     cancel: () => {
-      isCancelled = true
+      reject?.(new Cancelled('cancelled'))
       if (!cancellable.closed) fn.g_cancellable_cancel(cancellable)
     },
-    throwIfCancelled: () => {
-      if (isCancelled) throw new Cancelled('cancelled before it began')
-    },
+    cancelled,
     close: () => {
       for (const handle of [...handles].reverse()) handle.close()
       handles.clear()

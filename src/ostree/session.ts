@@ -29,15 +29,12 @@ export function startSession(binding: Binding): (task: Task) => RunningTask {
   let last: Promise<unknown> = Promise.resolve()
   return (task) => {
     const scope = openScope(binding)
-    const result = last.then(async () => {
-      try {
-        scope.throwIfCancelled()
-        return await perform({ ...scope.verb, progress: task.progress }, task)
-      } finally {
-        scope.close()
-      }
-    })
-    last = result.catch(() => undefined)
+    const turn = Promise.race([last, scope.cancelled])
+    const result = turn
+      .then(() => perform({ ...scope.verb, progress: task.progress }, task))
+      .finally(() => scope.close())
+    // Without what they gave, which nobody needs any more.
+    last = Promise.allSettled([last, result]).then(() => undefined)
     return { result, cancel: scope.cancel }
   }
 }

@@ -66,6 +66,9 @@ const long = true
  * the introspection data made of them (OSTree-1.0.gir), which says whose the results are.
  */
 export const SYMBOLS = {
+  // ---- the C library
+  syncfs: { result: none('i32'), args: ['i32'], long },
+
   // ---- GLib
   g_free: { result: 'void', args: ['address'] },
   g_error_free: { result: 'void', args: ['address'] },

@@ -21,7 +21,8 @@ export function ostree(...args: string[]): string {
 function missing(ffi: FfiName): string | undefined {
   try {
     ostree('--version')
-    requireFrom(ffi)
+    // Loading it would have it in this process.
+    requireFrom.resolve(ffi)
     return undefined
   } catch (error) {
     const reason = `tests of libostree by ${ffi} are skipped: ${String(error).split('\n')[0]}`
