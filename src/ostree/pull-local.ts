@@ -36,6 +36,8 @@ export async function pullLocal(verb: Verb, repo: Repo, request: Request<'pullLo
     report()
   } finally {
     clearInterval(timer)
+    // Else its last message waits in GLib's main context, and the next pull delivers it to freed memory.
+    fn.ostree_async_progress_finish(progress)
   }
 }
 

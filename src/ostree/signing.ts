@@ -50,7 +50,7 @@ function noSignatures(type: string, why: string, cause?: unknown): PineError {
     'OSTREE_MISSING',
     `the installed libostree has no ${type} signatures for deltas: ${why}`,
     {
-      hint: 'use a libostree built with libsodium or OpenSSL, as that of Debian 13, or sign the file another way',
+      hint: 'Debian builds it without: build libostree with libsodium or OpenSSL, or sign the file another way',
       cause,
     },
   )

@@ -205,6 +205,7 @@ export const SYMBOLS = {
 
   // ---- between repositories, and out of them
   ostree_async_progress_new: { result: full('OstreeAsyncProgress'), args: [] },
+  ostree_async_progress_finish: { result: 'void', args: ['OstreeAsyncProgress'] },
   ostree_async_progress_get_uint: { result: none('u32'), args: ['OstreeAsyncProgress', 'text'] },
   ostree_repo_pull_with_options: {
     result: 'done',

@@ -142,6 +142,9 @@ describe.each(LOADERS)('with $ffi', ({ ffi, reason }) => {
       ostree('fsck', `--repo=${archive}`)
       await repo.pullLocal({ from: path, refs: ['main'], depth: -1, trusted: true })
       expect(await repo.show({ rev: first })).toMatchObject({ subject: 'the first' })
+      // What one pull leaves in GLib's main context, the next one would meet.
+      for (let pulls = 0; pulls < 20; pulls++) await repo.pullLocal({ from: path, depth: pulls % 2 })
+      expect((await repo.fsck({})).problems).toEqual([])
     },
   )
 
