@@ -140,10 +140,17 @@ describe.each(LOADERS)('with $ffi', ({ ffi, reason }) => {
     }
     const checks = await told((onProgress) => repo.fsck({}, { onProgress }))
     const { objects } = await repo.fsck({})
-    expect(checks.length).toBeGreaterThan(3)
+    expect(checks[0]).toEqual([0, objects])
     expect(checks.at(-1)).toEqual([objects, objects])
-    const pulled = await told((onProgress) => other.pullLocal({ from: path }, { onProgress }))
-    expect(pulled.length).toBeGreaterThan(1)
+    // libostree counts once a second: held for so long, this pull meets that on a fast disk too.
+    const pulled = await told(async (onProgress) => {
+      const pull = other.pullLocal({ from: path }, { onProgress })
+      await setTimeout(20)
+      process.kill(session.pid, 'SIGSTOP')
+      await setTimeout(1200)
+      process.kill(session.pid, 'SIGCONT')
+      await pull
+    })
     expect(pulled.at(-1)?.[0]).toBeGreaterThan(0)
   })
 
