@@ -36,8 +36,12 @@ async function answer(id: number, task: RunningTask): Promise<void> {
   }
 }
 
+const END_MS = 5000
+
 /** What runs is cancelled, and its transaction taken back, before the process ends. */
 async function end(): Promise<void> {
+  // Where libostree hangs, nobody is left to end it; and `exit` would wait for its thread.
+  setTimeout(() => process.kill(process.pid, 'SIGKILL'), END_MS)
   const tasks = [...running.values()]
   for (const task of tasks) task.cancel()
   await Promise.allSettled(tasks.map(({ result }) => result))

@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process'
+import { execFileSync, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -174,6 +174,24 @@ describe.each(LOADERS)('with $ffi', ({ ffi, reason }) => {
     expect(child.exitCode).toBe(null)
     child.disconnect()
     expect(await once(child, 'exit')).toEqual([0, null])
+  })
+
+  test.skipIf(reason !== undefined)('it ends then even where libostree hangs', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'pine-ostree-'))
+    try {
+      ostree('init', `--repo=${folder}`, '--mode=archive')
+      rmSync(join(folder, 'config'))
+      // Opening it waits for somebody who writes.
+      execFileSync('mkfifo', [join(folder, 'config')])
+      const child = fork(CHILD, { env: { ...process.env, PINE_OSTREE_FFI: ffi }, execArgv: [] })
+      await once(child, 'message')
+      child.send({ id: 1, verb: 'open', repo: 0, request: { path: folder } })
+      await setTimeout(200)
+      child.disconnect()
+      expect(await once(child, 'exit')).toEqual([null, 'SIGKILL'])
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
   })
 
   test.skipIf(reason !== undefined)('without libostree it is a clear error', async () => {
