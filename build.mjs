@@ -17,7 +17,10 @@ const PROGRAMS = {
   soak: 'vm-tests/soak.ts',
   'takeover-cuts': 'vm-tests/takeover-cuts.ts',
   'loader-files': 'package/loader-files.ts',
+  'ostree-child': 'src/ostree/child.ts',
 }
+/** Found where they are installed, by who needs them. */
+const OPTIONAL = ['koffi', 'ffi-napi', 'ref-napi']
 const DATA = { 'src/system': 'dist/system', layouts: 'dist/layouts' }
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
@@ -30,6 +33,7 @@ async function bundlePrograms() {
     outdir: 'dist',
     outExtension: { '.js': '.cjs' },
     bundle: true,
+    external: OPTIONAL,
     minify: true,
     // Error names and stack traces stay readable.
     keepNames: true,
