@@ -5,6 +5,7 @@ import { rentBox, TAKEOVERS, type TakeoverBox, type TakeoverCase } from './lib/t
 import { takeoverCargo } from './lib/takeover-cargo.ts'
 import { failAfterCommit, failInEveryWay } from './lib/takeover-failures.ts'
 import { takeOverByFirmware } from './lib/takeover-firmware.ts'
+import { refuseAll } from './lib/takeover-refusals.ts'
 import { shrinkFirst } from './lib/takeover-shrink.ts'
 import { takeOver, takeOverByItself } from './lib/takeover-story.ts'
 
@@ -47,6 +48,12 @@ test.runIf(isWanted('failures'))(
   'a new system that is no good in any way leaves the old one as it was (with PINE_TAKEOVERS=failures)',
   { timeout: HOUR_MS },
   () => withBox({ ...TAKEOVERS['debian-12'], memoryMiB: 512 }, failInEveryWay),
+)
+
+test.runIf(isWanted('refused'))(
+  'what cannot be taken over is refused, and left as it is (with PINE_TAKEOVERS=refused)',
+  { timeout: HOUR_MS },
+  () => withBox({ ...TAKEOVERS['debian-12'], memoryMiB: 512 }, refuseAll),
 )
 
 test.runIf(isWanted('mbr-abort'))(

@@ -39,7 +39,7 @@ const FAILURES: readonly Failure[] = [
 ]
 
 /** The old system's files, and all of the disk that is none of them. */
-async function contentOf({ ok, rootOffset }: TakeoverBox): Promise<string> {
+export async function contentOf({ ok, rootOffset }: TakeoverBox): Promise<string> {
   // Boot sector, table and the old loader, and the second copy of the table.
   const outside = `{ head -c ${rootOffset} /dev/vda; tail -c 1M /dev/vda; } | sha256sum`
   return `${await ok(LIST_FILES)}\noutside ${await ok(outside)}`
