@@ -67,7 +67,7 @@ export async function reviewBox(host: Host): Promise<BoxReview> {
 export async function review(host: Host, request: TakeoverRequest): Promise<Review> {
   const image = await readImage(host, request)
   const box = await reviewBox(host)
-  const wanted = wantedPartitions(image.bytes, request)
+  const wanted = wantedPartitions(image.bytes, request, box.facts.memoryBytes)
   if (box.found === undefined) return { ...box, image, wanted }
   const inside = await readImageFacts(host, request.image)
   const { facts, found } = box

@@ -23,19 +23,25 @@ const MIB = 1024 ** 2
 const SMALLEST_SLOT = 128 * MIB
 const SLOT_STEP = 32 * MIB
 const SWAP_BYTES = 32 * MIB
+/** A machine with less than this has that much instead: 128 MB used all of 32 MiB until a rehearsal was confirmed. */
+const LITTLE_MEMORY = { memory: 192 * MIB, swap: 128 * MIB }
 /** What helps where there is no room. */
 export const LESS_IS_WANTED = 'remove something, or take a smaller image, --slot-size or --state-size'
 /** What carving leaves to the running system: this share of its file system, and no less than that. */
 export const RESERVE_SHARE = 0.05
 export const RESERVE_BYTES = 200 * MIB
 
-export function wantedPartitions(imageBytes: number, { slotBytes, stateBytes }: Sizes): Wanted[] {
+export function wantedPartitions(
+  imageBytes: number,
+  { slotBytes, stateBytes }: Sizes,
+  memoryBytes: number,
+): Wanted[] {
   const slot = slotBytes ?? Math.max(SMALLEST_SLOT, roundUp(2 * imageBytes, SLOT_STEP))
   return [
     { name: 'rootfs-a', bytes: slot },
     { name: 'rootfs-b', bytes: slot },
     { name: 'bootstate', bytes: BOOTSTATE_BYTES },
-    { name: 'swap', bytes: SWAP_BYTES },
+    { name: 'swap', bytes: memoryBytes < LITTLE_MEMORY.memory ? LITTLE_MEMORY.swap : SWAP_BYTES },
     { name: 'state', bytes: roundUp(stateBytes, MIB), grows: true },
   ]
 }

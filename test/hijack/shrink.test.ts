@@ -28,7 +28,7 @@ const EXT4: Ext4 = {
 const PLACE = { device: '/dev/vda2', offset: 2 * MiB, bytes: 10_240 * MiB }
 const space = (freeMiB: number) => ({ freeBlocks: freeMiB * 256, inodes: 655_360, freeInodes: 600_000 })
 /** Of an image of 180 MiB: a GiB in all. */
-const LARGE = wantedPartitions(180 * MiB, { slotBytes: undefined, stateBytes: 256 * MiB })
+const LARGE = wantedPartitions(180 * MiB, { slotBytes: undefined, stateBytes: 256 * MiB }, 512 * MiB)
 
 describe('how small it is made', () => {
   test('as little as is needed, and 5 % stay free', () => {

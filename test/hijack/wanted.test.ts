@@ -6,9 +6,9 @@ import { roomProblem, wantedPartitions } from '../../src/hijack/wanted.ts'
 import { MIB } from './gpt-disk.ts'
 import { GOOD_BOX, ROOT } from './takeover-facts.ts'
 
-const bytesOf = (imageMib: number, slotMib?: number): Record<string, number> => {
+const bytesOf = (imageMib: number, slotMib?: number, memoryMib = 256): Record<string, number> => {
   const sizes = { slotBytes: slotMib && slotMib * MIB, stateBytes: 256.5 * MIB }
-  const wanted = wantedPartitions(imageMib * MIB, sizes)
+  const wanted = wantedPartitions(imageMib * MIB, sizes, memoryMib * MIB)
   return Object.fromEntries(wanted.map(({ name, bytes }) => [name, bytes / MIB]))
 }
 
@@ -19,8 +19,12 @@ describe('what is to be found room for', () => {
     expect(bytesOf(100, 150)['rootfs-b']).toBe(150)
   })
 
+  test('a machine with 128 MB has more to swap to', () => {
+    expect([bytesOf(100, undefined, 127).swap, bytesOf(100, undefined, 255).swap]).toEqual([128, 32])
+  })
+
   test('only the state partition grows', () => {
-    const wanted = wantedPartitions(MIB, { slotBytes: undefined, stateBytes: MIB })
+    const wanted = wantedPartitions(MIB, { slotBytes: undefined, stateBytes: MIB }, 256 * MIB)
     expect(wanted.filter(({ grows }) => grows).map(({ name }) => name)).toEqual(['state'])
   })
 
@@ -28,7 +32,7 @@ describe('what is to be found room for', () => {
     ['of a small one no less than 200 MiB', 2048, 200],
     ['of a large one a twentieth', 20_480, 1024],
   ])('it has to be free, beside what the running system keeps: %s', (_, rootMib, keptMib) => {
-    const wanted = wantedPartitions(100 * MIB, { slotBytes: undefined, stateBytes: 256 * MIB })
+    const wanted = wantedPartitions(100 * MIB, { slotBytes: undefined, stateBytes: 256 * MIB }, 256 * MIB)
     const needed = 224 + 224 + 1 + 32 + 256 + keptMib
     const problemsWith = (freeMib: number) =>
       roomProblem({ ...GOOD_BOX, root: rootOf(rootMib), freeBytes: freeMib * MIB }, wanted)
