@@ -26,6 +26,8 @@ const LOADERS: Record<Firmware, string> = { bios: 'grub-pc', uefi: 'grub-efi-amd
 export interface OldDebianOptions extends OldDisk {
   suite: 'bullseye' | 'bookworm' | 'trixie'
   network: Network
+  /** `few`: as people make it where the one with all modules does not fit into memory. initramfs.conf(5) */
+  modules: 'most' | 'few'
 }
 
 /** By hand, by DHCP, or an address of its own with a gateway outside of it, and IPv6. */
@@ -37,6 +39,7 @@ export const DEFAULT_DEBIAN: OldDebianOptions = {
   table: 'gpt',
   fs: 'ext4',
   network: 'static',
+  modules: 'most',
   diskMiB: 3072,
   fullPercent: 35,
   isScattered: false,
@@ -140,6 +143,11 @@ function configure(tree: string, options: OldDebianOptions, publicKey: string): 
     mkdirSync(join(tree, folder), { recursive: true, mode: 0o700 })
   put(tree, 'root/.ssh/authorized_keys', publicKey, 0o600)
   put(tree, 'srv/shop', 'what the old system served\n')
+  if (options.modules === 'few') {
+    put(tree, 'etc/initramfs-tools/conf.d/few', 'MODULES=list\n')
+    put(tree, 'etc/initramfs-tools/modules', `virtio_pci\nvirtio_blk\n${options.fs}\n`)
+    run('chroot', tree, 'update-initramfs', '-u')
+  }
   // A key of its own, made by the installer as on every machine.
   run('chroot', tree, 'ssh-keygen', '-A')
   put(tree, 'root/install', installer(options.firmware), 0o755)
