@@ -116,7 +116,9 @@ async function placeOf(
   mount: Mount | undefined,
 ): Promise<Place> {
   if (mount === undefined) throw new Error('nothing is mounted at /')
-  const path = (await host.realPath(mount.source)) ?? mount.source
+  const { source } = mount
+  // What the device mapper made goes by its name; links of udev lead to a device.
+  const path = devices.has(source) ? source : ((await host.realPath(source)) ?? source)
   const stack = stackOf(devices, path)
   const [device, below] = stack
   const isPlain = stack.length === 2 && device?.type === 'part' && below?.type === 'disk'

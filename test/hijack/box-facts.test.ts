@@ -74,6 +74,21 @@ function withDisks(files: Record<string, string>, more: object[] = []): Host {
   return { ...box, exec, openRegion }
 }
 
+test('what the device mapper made of a partition is known by its name, though that is a link', async () => {
+  const volume = {
+    path: '/dev/mapper/vg-root',
+    pkname: '/dev/vda1',
+    type: 'lvm',
+    size: 1024 ** 2,
+    'log-sec': 512,
+  }
+  const mounted = { '/proc/self/mountinfo': '1 0 253:0 / / rw - ext4 /dev/mapper/vg-root rw\n' }
+  const box = withDisks(mounted, [volume])
+  const { root } = await readBoxFacts({ ...box, realPath: async () => '/dev/dm-0' })
+  expect(root.stack.map(({ type }) => type)).toEqual(['lvm', 'part', 'disk'])
+  expect(root.partition).toBeUndefined()
+})
+
 test('a disk that is a copy of that of the root is known by its table', async () => {
   const other = { path: '/dev/vdb', type: 'disk', size: 1024 ** 3, 'log-sec': 512, pttype: 'dos' }
   const copy = withDisks({}, [
