@@ -115,7 +115,8 @@ async function makeErofs(host: Host, tree: string, request: ImageRequest): Promi
  * journal, since nothing ever writes to it, and with no feature that GRUB 2.06 cannot read.
  */
 async function makeExt4(host: Host, tree: string, request: ImageRequest): Promise<void> {
-  const env = { E2FSPROGS_FAKE_TIME: String(request.epochSeconds ?? 1) }
+  // To these programs 0 is no time, and they take the clock's.
+  const env = { E2FSPROGS_FAKE_TIME: String(request.epochSeconds || 1) }
   const options = { timeoutMs: HOUR_MS, env }
   const used = await host.exec('du', ['--summarize', '--block-size=1', '--apparent-size', tree])
   const inodes = Number.parseInt(await host.exec('du', ['--summarize', '--inodes', tree]), 10) + 64
