@@ -46,8 +46,7 @@ function describeBase({ base }: Variant): string {
 export function describeSource({ ostree }: Source): string {
   const { commit, ref, version, timestamp, subject } = ostree
   const parts = [
-    shortDigest(commit),
-    ref && `of ${ref}`,
+    ref ? `${shortDigest(commit)} of ${ref}` : shortDigest(commit),
     version && `version ${showName(version)}`,
     timestamp !== undefined && new Date(timestamp * 1000).toISOString(),
     subject && showName(subject),

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, utimesSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { buildImage, IMAGE_KINDS, type ImageKind } from '../../src/build/image.ts'
 import { digestOf } from '../../src/core/digest.ts'
 import { expandImage } from '../../src/expand/image.ts'
@@ -16,7 +16,10 @@ let dir: string
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'pine-image-'))
 })
-afterEach(() => rmSync(dir, { recursive: true, force: true }))
+afterEach(() => {
+  vi.unstubAllEnvs()
+  rmSync(dir, { recursive: true, force: true })
+})
 
 /** A tree whose files are created in the given order: directory order on disk follows it. */
 function makeTree(name: string, order: string[]): string {
@@ -56,6 +59,13 @@ describe.each(IMAGE_KINDS)('an image of kind %s', (fs) => {
     const tree = makeTree('tree', ['hosts', 'passwd'])
     const first = await imageDigest(tree, fs, 0)
     await sleep(1100)
+    expect(await imageDigest(tree, fs, 0)).toBe(first)
+  })
+
+  test('has the times that were asked for, whatever the environment says', async () => {
+    const tree = makeTree('tree', ['hosts', 'passwd'])
+    const first = await imageDigest(tree, fs, 0)
+    vi.stubEnv('SOURCE_DATE_EPOCH', '1500000000')
     expect(await imageDigest(tree, fs, 0)).toBe(first)
   })
 
