@@ -174,7 +174,7 @@ describe.skipIf(!ready)('an image of a commit', () => {
   })
 
   test('leaves nothing behind when it is interrupted', async () => {
-    for (let folder = 0; folder < 20; folder++) {
+    for (let folder = 0; folder < 10; folder++) {
       mkdirSync(shop.path(`many/${folder}`), { recursive: true })
       for (let file = 0; file < 200; file++)
         writeFileSync(shop.path(`many/${folder}/${file}`), `${folder} ${file}\n`)
