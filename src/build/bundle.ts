@@ -9,6 +9,7 @@ import {
   type ImageRef,
   type Manifest,
 } from '../bundle/manifest.ts'
+import type { Source } from '../bundle/source.ts'
 import { writeBundle } from '../bundle/writer.ts'
 import type { Codecs } from '../core/codecs.ts'
 import { digestRegion } from '../core/digest-region.ts'
@@ -47,6 +48,8 @@ export interface BundleRequest {
   effort: number
   /** List what changed since each base. */
   changes: boolean
+  /** What the image of the release was made of. */
+  source: Source | undefined
   onProgress: OnProgress
 }
 
@@ -117,6 +120,7 @@ async function assemble(host: Host, { request, region, dir }: Assembly): Promise
     ...(request.expires === undefined ? {} : { expires: request.expires }),
     image,
     variants: made.map(({ variant }) => variant),
+    ...(request.source && { source: request.source }),
   }
   const files = sources.flatMap((_, index) => [`${dir}/${index}.program`, `${dir}/${index}.data`])
   const lists = made.map(({ packedChanges }) => packedChanges)

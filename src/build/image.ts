@@ -10,15 +10,19 @@ import { makeWhole } from './whole-file.ts'
 export const IMAGE_KINDS = ['squashfs', 'erofs', 'ext4'] as const
 export type ImageKind = (typeof IMAGE_KINDS)[number]
 
-export interface ImageRequest {
-  /** A folder with a root file system, or a tar file of one. */
-  from: string
-  out: string
+/** How an image is packed. */
+export interface ImageShape {
   fs: ImageKind
   /** Squashfs only; the loader reads gzip, lzo and xz. */
   compression: string
   /** Of gzip and zstd. Default: the one that makes updates cheap. */
   level?: number | undefined
+}
+
+export interface ImageRequest extends ImageShape {
+  /** A folder with a root file system, or a tar file of one. */
+  from: string
+  out: string
   /** Seconds since 1970: every time stamp in the image that is newer is set to it. Default: files keep theirs. */
   epochSeconds?: number
 }
@@ -81,9 +85,8 @@ async function makeSquashfs(host: Host, tree: string, request: ImageRequest): Pr
   const { out, compression, level, epochSeconds } = request
   const args = [tree, out, ...squashfsPacking(compression, level), '-noappend', '-quiet', '-no-progress']
   // mksquashfs takes either the variable, which also clamps the times of files, or the option, which does not.
-  const [times, env] =
-    epochSeconds === undefined ? [['-mkfs-time', '0'], {}] : [[], { SOURCE_DATE_EPOCH: String(epochSeconds) }]
-  await host.exec('mksquashfs', [...args, ...times], { timeoutMs: HOUR_MS, env })
+  const times = epochSeconds === undefined ? ['-mkfs-time', '0'] : []
+  await host.exec('mksquashfs', [...args, ...times], { timeoutMs: HOUR_MS, env: epochEnv(request) })
 }
 
 /**
@@ -107,7 +110,12 @@ async function makeErofs(host: Host, tree: string, request: ImageRequest): Promi
     request.out,
     tree,
   ]
-  await host.exec('mkfs.erofs', args, { timeoutMs: HOUR_MS })
+  await host.exec('mkfs.erofs', args, { timeoutMs: HOUR_MS, env: epochEnv(request) })
+}
+
+/** These programs listen to the variable, and what they inherit of it may be another. */
+function epochEnv({ epochSeconds }: ImageRequest): Record<string, string> {
+  return epochSeconds === undefined ? {} : { SOURCE_DATE_EPOCH: String(epochSeconds) }
 }
 
 /**
@@ -115,7 +123,8 @@ async function makeErofs(host: Host, tree: string, request: ImageRequest): Promi
  * journal, since nothing ever writes to it, and with no feature that GRUB 2.06 cannot read.
  */
 async function makeExt4(host: Host, tree: string, request: ImageRequest): Promise<void> {
-  const env = { E2FSPROGS_FAKE_TIME: String(request.epochSeconds ?? 1) }
+  // To these programs 0 is no time, and they take the clock's.
+  const env = { ...epochEnv(request), E2FSPROGS_FAKE_TIME: String(request.epochSeconds || 1) }
   const options = { timeoutMs: HOUR_MS, env }
   const used = await host.exec('du', ['--summarize', '--block-size=1', '--apparent-size', tree])
   const inodes = Number.parseInt(await host.exec('du', ['--summarize', '--inodes', tree]), 10) + 64

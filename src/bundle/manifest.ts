@@ -5,6 +5,7 @@ import { PineError } from '../core/error.ts'
 import { isVersion } from '../core/version.ts'
 import { FORMAT_VERSION } from './header.ts'
 import { type Canonical, decodeCanonical, encodeCanonical } from './msgpack.ts'
+import { encodeSource, type Source, SourceSchema } from './source.ts'
 
 const MiB = 1024 * 1024
 export const DEFAULT_CHUNK_BYTES = MiB
@@ -93,6 +94,8 @@ export interface Manifest {
   readonly variants: readonly Variant[]
   /** Absolute paths inside the image. */
   readonly kernel?: { readonly linux: string; readonly initrd: string }
+  /** What the image was made of, for people. */
+  readonly source?: Source
 }
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
@@ -152,14 +155,16 @@ const ManifestSchema = v.strictObject({
   }),
   variants: v.pipe(v.array(VariantSchema), v.minLength(1), v.maxLength(MAX_VARIANTS)),
   kernel: v.exactOptional(v.strictObject({ linux: path, initrd: path })),
+  source: v.exactOptional(SourceSchema),
 })
 
 export function encodeManifest(manifest: Manifest): Buffer {
-  const { image, variants, kernel, ...rest } = manifest
+  const { image, variants, kernel, source, ...rest } = manifest
   const { order, ...place } = image
   return encodeCanonical({
     ...rest,
     ...(kernel && { kernel }),
+    ...(source && { source: encodeSource(source) }),
     image: {
       ...place,
       ...(order && { order: order.map((span) => ({ ...span })) }),

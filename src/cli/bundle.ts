@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { createBundle } from '../build/bundle.ts'
+import { createCommitBundle } from '../build/commit-bundle.ts'
 import { decodeKeyLists, encodeKeyLists } from '../bundle/key-list.ts'
 import type { OpenedBundle } from '../bundle/reader.ts'
 import { payloadBytes } from '../bundle/writer.ts'
@@ -12,8 +13,9 @@ import { verifyManifest } from '../trust/verify.ts'
 import { costDocument, costTable } from './costs.ts'
 import { attachCommand, digestCommand, SIGNABLE_BUNDLE } from './external-signing.ts'
 import { readKeyChain, readSecretKeys } from './files.ts'
+import { imageShape, type ShapeOptions, shapeOptions } from './image-shape.ts'
 import { inspectCommand } from './inspect.ts'
-import { type Io, printResult } from './io.ts'
+import { type Io, printResult, type Result } from './io.ts'
 import { describe, documentOf } from './manifest-text.ts'
 import {
   appendText,
@@ -38,8 +40,9 @@ export function bundleCommand(io: Io): Command {
     .addCommand(attachCommand(io, SIGNABLE_BUNDLE, 'bundle'))
 }
 
-interface CreateOptions {
+interface CreateOptions extends ShapeOptions {
   from?: string[]
+  ostree?: string
   full?: boolean
   effort: number
   changes: boolean
@@ -57,9 +60,23 @@ interface CreateOptions {
 }
 
 function createCommand(io: Io): Command {
-  const command = new Command('create')
+  const command = shapeOptions(newCreate(), 'with --ostree: ')
+    .addOption(dryRunOption())
+    .addOption(jsonOption())
+    .action((options: CreateOptions) => runCreate(io, options))
+  return examples(command, [
+    'bundle create --from web-1.0.squashfs --to web-2.0.squashfs --release 2.0 \\\n' +
+      '      --compatible web --key ~/keys/ci.key --out web-2.0.bundle',
+    'bundle create --ostree ./repo --from web/1.0 --to web/2.0 --release 2.0 \\\n' +
+      '      --compatible web --key ~/keys/ci.key --out web-2.0.bundle',
+  ])
+}
+
+function newCreate(): Command {
+  return new Command('create')
     .description('Make a bundle: a delta with --from, a full one without.')
     .option('--from <image>', 'an image that hosts run now; may be given several times', appendText)
+    .option('--ostree <repo>', '--from and --to are refs or commits of this repository')
     .option('--full', 'beside the deltas, what a host needs that runs none of these images')
     .option('--effort <n>', '1 is fast, 9 is small', wholeNumber('--effort', 1, 9), 6)
     .option('--no-changes', 'do not list what changed since each --from; "bundle inspect --changes" shows it')
@@ -81,39 +98,31 @@ function createCommand(io: Io): Command {
       0,
     )
     .option('--expires <date>', 'refused after that moment, such as 2027-01-31T00:00:00Z', secondsOf)
-    .addOption(dryRunOption())
-    .addOption(jsonOption())
-    .action((options: CreateOptions) => runCreate(io, options))
-  return examples(command, [
-    'bundle create --from web-1.0.squashfs --to web-2.0.squashfs --release 2.0 \\\n' +
-      '      --compatible web --key ~/keys/ci.key --out web-2.0.bundle',
-  ])
 }
 
 async function runCreate(io: Io, options: CreateOptions): Promise<void> {
-  if ((options.key === undefined) !== (options.unsigned === true)) {
-    throw new PineError('USAGE', 'give either --key or --unsigned', {
-      hint: 'with --unsigned the bundle is signed later: "bundle digest" and "bundle attach"',
-    })
-  }
+  checkOptions(options)
+  const shape = imageShape(options)
   const keys = await readSecretKeys(io, options.key ?? [])
   const keyLists =
     options.keys === undefined ? Buffer.alloc(0) : encodeKeyLists(await readKeyChain(io, options.keys))
+  if (options.dryRun === true) return printResult(io, wouldCreate(options), options)
   const { from = [], full = false, to, out, compatible, release: version, epoch, expires, effort } = options
-  if (options.dryRun === true) {
-    const text = `would make a ${from.length === 0 ? 'full bundle' : `delta from ${from.join(', ')}`} to ${to} in ${out}`
-    return printResult(io, { json: { dryRun: true, from, to, out }, text }, options)
-  }
   const created = Number(process.env.SOURCE_DATE_EPOCH ?? Math.floor(io.host.now().getTime() / 1000))
   if (expires !== undefined && expires <= created) {
     throw new PineError('USAGE', '--expires is in the past: no host would take the bundle')
   }
   const progress = createProgress(io)
   const onProgress = (done: number, total: number): void => progress.update('make the bundle', done, total)
+  const onStep = (label: string): void => progress.update(label)
   const names = { compatible, version, epoch, created, expires }
-  const { changes } = options
+  const { changes, ostree: repo } = options
   const content = { from, full, to, out, keys, keyLists, effort, changes, onProgress, ...names }
-  const built = await createBundle(io.host, content).finally(() => progress.end())
+  const building =
+    repo === undefined
+      ? createBundle(io.host, { ...content, source: undefined })
+      : createCommitBundle(io.host, { ...content, repo, shape, onStep })
+  const built = await building.finally(() => progress.end())
   const json = {
     out,
     bytes: built.bytes,
@@ -126,6 +135,27 @@ async function runCreate(io: Io, options: CreateOptions): Promise<void> {
     ...built.variants.map(costTable),
   ]
   printResult(io, { json, text: text.join('\n') }, options)
+}
+
+function checkOptions({ key, unsigned, ostree, fs, compression, level }: CreateOptions): void {
+  if ((key === undefined) !== (unsigned === true)) {
+    throw new PineError('USAGE', 'give either --key or --unsigned', {
+      hint: 'with --unsigned the bundle is signed later: "bundle digest" and "bundle attach"',
+    })
+  }
+  if (ostree === undefined && (fs ?? compression ?? level) !== undefined) {
+    throw new PineError(
+      'USAGE',
+      '--fs, --compression and --level go with --ostree: other images are made already',
+    )
+  }
+}
+
+function wouldCreate({ ostree, from = [], to, out }: CreateOptions): Result {
+  const what = from.length === 0 ? 'full bundle' : `delta from ${from.join(', ')}`
+  const where = ostree === undefined ? '' : `, commits of ${ostree},`
+  const json = { dryRun: true, ...(ostree !== undefined && { ostree }), from, to, out }
+  return { json, text: `would make a ${what} to ${to}${where} in ${out}` }
 }
 
 interface VerifyOptions extends SourceOptions {

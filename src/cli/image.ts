@@ -1,13 +1,18 @@
-import { Command, Option } from 'commander'
-import { buildImage, IMAGE_KINDS, type ImageKind } from '../build/image.ts'
+import { Command } from 'commander'
+import { buildCommitImages } from '../build/commit.ts'
+import { buildImage, type ImageShape } from '../build/image.ts'
 import { describePrepare, prepareTree } from '../build/prepare.ts'
+import type { Source } from '../bundle/source.ts'
 import { digestRegion } from '../core/digest-region.ts'
 import { PineError } from '../core/error.ts'
 import { formatBytes } from '../core/format.ts'
 import { distFolder } from '../host/assets.ts'
 import { nativeHashing } from '../host/native.ts'
+import { imageShape, type ShapeOptions, shapeOptions } from './image-shape.ts'
 import { type Io, printResult } from './io.ts'
-import { dryRunOption, examples, jsonOption, wholeNumber } from './options.ts'
+import { describeSource } from './manifest-text.ts'
+import { dryRunOption, examples, jsonOption } from './options.ts'
+import { createProgress } from './progress.ts'
 
 export function imageCommand(io: Io): Command {
   return new Command('image')
@@ -16,66 +21,92 @@ export function imageCommand(io: Io): Command {
     .addCommand(prepareCommand(io))
 }
 
-interface BuildOptions {
+interface BuildOptions extends ShapeOptions {
   tree?: string
   tar?: string
+  ostree?: string
+  ref?: string
   out: string
-  fs: ImageKind
-  compression: string
-  level?: number
   json?: boolean
   dryRun?: boolean
 }
 
 function buildCommand(io: Io): Command {
-  const command = new Command('build')
-    .description('Make an image of a root file system; the same tree gives the same bytes.')
-    .option('--tree <dir>', 'folder with the root file system')
-    .option('--tar <file>', 'tar file with the root file system')
-    .requiredOption('--out <file>', 'the image to write')
-    .addOption(new Option('--fs <kind>', 'file system of the image').choices(IMAGE_KINDS).default('squashfs'))
-    .addOption(
-      new Option('--compression <name>', 'of a squashfs; the loader reads gzip and xz')
-        .choices(['gzip', 'xz', 'lzo', 'zstd', 'lz4'])
-        .default('gzip'),
-    )
-    .option(
-      '--level <n>',
-      'of gzip (1 to 9) or zstd (1 to 22); the default makes updates cheap',
-      wholeNumber('--level', 1, 22),
-    )
+  const command = shapeOptions(
+    new Command('build')
+      .description('Make an image of a root file system; the same tree gives the same bytes.')
+      .option('--tree <dir>', 'folder with the root file system')
+      .option('--tar <file>', 'tar file with the root file system')
+      .option('--ostree <repo>', 'OSTree repository with the root file system; all times are 0')
+      .option('--ref <rev>', 'with --ostree: a ref, a commit, or the start of one')
+      .requiredOption('--out <file>', 'the image to write'),
+  )
     .addOption(dryRunOption())
     .addOption(jsonOption())
     .action((options: BuildOptions) => runBuild(io, options))
   return examples(command, [
     'image build --tree ./rootfs --out web-2.0.squashfs',
     'image build --tar rootfs.tar --fs ext4 --out web-2.0.ext4',
+    'image build --ostree ./repo --ref web/2.0 --out web-2.0.squashfs',
   ])
 }
 
-const MOST_LEVEL: Readonly<Record<string, number>> = { gzip: 9, zstd: 22 }
-
 async function runBuild(io: Io, options: BuildOptions): Promise<void> {
-  const from = options.tree ?? options.tar
-  if (from === undefined || (options.tree !== undefined && options.tar !== undefined)) {
-    throw new PineError('USAGE', 'expected exactly one of --tree DIR and --tar FILE')
-  }
-  const { out, fs, compression, level } = options
-  if (level !== undefined && (fs !== 'squashfs' || level > (MOST_LEVEL[compression] ?? 0))) {
-    throw new PineError('USAGE', `there is no --level ${level} of ${fs === 'squashfs' ? compression : fs}`)
-  }
+  const from = originOf(options)
+  const shape = imageShape(options)
+  const { out } = options
+  const { fs } = shape
   if (options.dryRun === true) {
-    const text = `would make a ${fs} image of ${from} in ${out}`
-    return printResult(io, { json: { dryRun: true, from, out, fs }, text }, options)
+    const text = `would make a ${fs} image of ${nameOf(from)} in ${out}`
+    return printResult(io, { json: { dryRun: true, ...from, out, fs }, text }, options)
   }
-  const epoch = process.env.SOURCE_DATE_EPOCH
-  const times = epoch === undefined ? {} : { epochSeconds: Number(epoch) }
-  await buildImage(io.host, { from, out, fs, compression, level, ...times })
+  const source = await build(io, { from, out, shape })
   const image = await io.host.openRegion(out)
   const digest = await digestRegion(image, { hashing: nativeHashing() })
   await image.close()
-  const text = `${out}: ${fs}, ${formatBytes(image.bytes)}, ${digest}`
-  printResult(io, { json: { out, fs, bytes: image.bytes, digest }, text }, options)
+  const json = { out, fs, bytes: image.bytes, digest, ...(source && { source }) }
+  const made = `${out}: ${fs}, ${formatBytes(image.bytes)}, ${digest}`
+  const text = source ? `${made}\ncommit ${describeSource(source)}` : made
+  printResult(io, { json, text }, options)
+}
+
+/** A folder or tar file, or a commit. */
+type Origin = { from: string } | { ostree: string; ref: string }
+
+function originOf({ tree, tar, ostree, ref }: BuildOptions): Origin {
+  const [from, second] = [tree, tar, ostree].filter((given) => given !== undefined)
+  if (from === undefined || second !== undefined) {
+    throw new PineError('USAGE', 'expected exactly one of --tree DIR, --tar FILE and --ostree REPO')
+  }
+  if ((ostree === undefined) !== (ref === undefined)) {
+    throw new PineError('USAGE', '--ostree REPO and --ref REV go together')
+  }
+  return ostree === undefined || ref === undefined ? { from } : { ostree, ref }
+}
+
+function nameOf(origin: Origin): string {
+  return 'from' in origin ? origin.from : `${origin.ref} in ${origin.ostree}`
+}
+
+interface Build {
+  from: Origin
+  out: string
+  shape: ImageShape
+}
+
+/** Returns what an image of a commit was made of. */
+async function build(io: Io, { from, out, shape }: Build): Promise<Source | undefined> {
+  if ('ostree' in from) {
+    const progress = createProgress(io)
+    const images = [{ rev: from.ref, out }]
+    const request = { repo: from.ostree, images, shape, onStep: (label: string) => progress.update(label) }
+    const sources = await buildCommitImages(io.host, request).finally(() => progress.end())
+    return sources[0]
+  }
+  const epoch = process.env.SOURCE_DATE_EPOCH
+  const times = epoch === undefined ? {} : { epochSeconds: Number(epoch) }
+  await buildImage(io.host, { ...from, ...shape, out, ...times })
+  return undefined
 }
 
 function prepareCommand(io: Io): Command {

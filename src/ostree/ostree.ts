@@ -30,6 +30,8 @@ export interface Ostree {
   init(request: Asked<'init'>, options?: CallOptions): Promise<OstreeRepo>
   /** Cancels what runs, and closes everything. */
   close(): Promise<void>
+  /** At once, for when this process ends and can wait for nothing. */
+  kill(): void
 }
 
 export interface OstreeOptions {
@@ -48,7 +50,8 @@ export async function startOstree({ env = {} }: OstreeOptions = {}): Promise<Ost
       const repo = await call(verb, 0, checked(verb, request), options)
       return repoOf(call, Number(repo))
     }
-  return { ffi, version, pid: child.pid, open: opening('open'), init: opening('init'), close: child.stop }
+  const { pid, stop: close, kill } = child
+  return { ffi, version, pid, open: opening('open'), init: opening('init'), close, kill }
 }
 
 async function ready(child: OstreeProcess): Promise<Extract<FromChild, { kind: 'ready' }>> {

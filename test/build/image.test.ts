@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, utimesSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { buildImage, IMAGE_KINDS, type ImageKind } from '../../src/build/image.ts'
 import { digestOf } from '../../src/core/digest.ts'
 import { expandImage } from '../../src/expand/image.ts'
@@ -16,7 +16,10 @@ let dir: string
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'pine-image-'))
 })
-afterEach(() => rmSync(dir, { recursive: true, force: true }))
+afterEach(() => {
+  vi.unstubAllEnvs()
+  rmSync(dir, { recursive: true, force: true })
+})
 
 /** A tree whose files are created in the given order: directory order on disk follows it. */
 function makeTree(name: string, order: string[]): string {
@@ -33,10 +36,10 @@ function makeTree(name: string, order: string[]): string {
   return tree
 }
 
-async function imageDigest(from: string, fs: ImageKind): Promise<string> {
+async function imageDigest(from: string, fs: ImageKind, epochSeconds = 1_700_000_000): Promise<string> {
   const out = join(dir, `${fs}.img`)
   rmSync(out, { force: true })
-  await buildImage(host, { from, out, fs, compression: 'gzip', epochSeconds: 1_700_000_000 })
+  await buildImage(host, { from, out, fs, compression: 'gzip', epochSeconds })
   return digestOf(readFileSync(out))
 }
 
@@ -50,6 +53,20 @@ describe.each(IMAGE_KINDS)('an image of kind %s', (fs) => {
     await sleep(1100)
     const copy = makeTree('copy', [...names].reverse())
     expect(await imageDigest(copy, fs)).toBe(first)
+  })
+
+  test('has the same bytes a second later with all times at 0', async () => {
+    const tree = makeTree('tree', ['hosts', 'passwd'])
+    const first = await imageDigest(tree, fs, 0)
+    await sleep(1100)
+    expect(await imageDigest(tree, fs, 0)).toBe(first)
+  })
+
+  test('has the times that were asked for, whatever the environment says', async () => {
+    const tree = makeTree('tree', ['hosts', 'passwd'])
+    const first = await imageDigest(tree, fs, 0)
+    vi.stubEnv('SOURCE_DATE_EPOCH', '1500000000')
+    expect(await imageDigest(tree, fs, 0)).toBe(first)
   })
 
   test('changes when one byte of one file changes', async () => {

@@ -7,6 +7,7 @@ import {
   type Variant,
 } from '../../src/bundle/manifest.ts'
 import { type Canonical, decodeCanonical, encodeCanonical } from '../../src/bundle/msgpack.ts'
+import { sourceOf } from '../../src/bundle/source.ts'
 import { makeBundle, noise } from '../support/bundles.ts'
 
 let good: Manifest
@@ -18,6 +19,14 @@ beforeAll(async () => {
   if (!first) throw new Error('the sample needs a variant')
   delta = first
 })
+
+const COMMIT = {
+  commit: 'c0'.repeat(32),
+  ref: 'origin:web/x86_64/stable-1.x',
+  timestamp: 1_700_000_000,
+  subject: 'Größe "x" \u{1f600}, \\ and all',
+  version: '41.20250101.0 (beta)',
+}
 
 function refuses(change: object, why: RegExp): void {
   const bytes = encodeManifest({ ...good, ...change })
@@ -54,6 +63,8 @@ describe('a manifest', () => {
     }
     expect(decodeManifest(encodeManifest(full))).toEqual(full)
     expect(decodeManifest(encodeManifest(good))).toEqual(good)
+    for (const source of [{ ostree: COMMIT }, { ostree: { commit: COMMIT.commit } }])
+      expect(decodeManifest(encodeManifest({ ...good, source })).source).toEqual(source)
   })
 
   test('can be of an image above 4 GiB', () => {
@@ -89,6 +100,53 @@ describe('a manifest', () => {
       refuses({ kernel: { linux, initrd: '/i' } }, /kernel.linux/)
     }
     refuses({ expires: good.created }, /expires/)
+  })
+
+  test('says in a closed and short form which commit it was made of', () => {
+    const refusesCommit = (change: object, why: RegExp): void =>
+      refuses({ source: { ostree: { ...COMMIT, ...change } } }, why)
+    const cut = Buffer.alloc(31)
+    for (const commit of ['', cut.toString('hex'), 'c0'.repeat(33)])
+      refusesCommit({ commit }, /source.ostree.commit: expected 32 bytes/)
+    for (const ref of ['', 'a b', '/a', 'a/', 'a//b', '../a', 'a/..', '-a', ':a', 'a:', 'a:b:c', 'ä', 'a\n'])
+      refusesCommit({ ref }, /source.ostree.ref: expected a ref/)
+    refusesCommit({ ref: 'a'.repeat(256) }, /source.ostree.ref/)
+    refusesCommit({ ref: null }, /source.ostree.ref/)
+    for (const timestamp of ['2025-01-01', 253_402_300_800])
+      refusesCommit({ timestamp }, /source.ostree.timestamp/)
+    for (const text of ['', 'two\nlines', '\u001b[31m', '\u007f', '\u009b', 'two\u2028lines', 'a\0']) {
+      refusesCommit({ subject: text }, /source.ostree.subject: expected one line/)
+      refusesCommit({ version: text }, /source.ostree.version: expected one line/)
+    }
+    refusesCommit({ subject: 'a'.repeat(201) }, /source.ostree.subject/)
+    refusesCommit({ version: 'a'.repeat(65) }, /source.ostree.version/)
+    refusesCommit({ version: 1 }, /source.ostree.version/)
+    refusesCommit({ body: 'all of it' }, /source.ostree.body/)
+    const two = { ostree: { commit: Buffer.alloc(32) }, docker: 'web' }
+    refusesRaw((raw) => Object.assign(raw, { source: two }), /source.docker/)
+    refusesRaw((raw) => Object.assign(raw, { source: {} }), /source.ostree/)
+    refusesRaw((raw) => Object.assign(raw, { source: null }), /source/)
+    refusesRaw((raw) => Object.assign(raw, { source: { ostree: {} } }), /source.ostree.commit/)
+    const text = { ostree: { commit: COMMIT.commit } }
+    refusesRaw((raw) => Object.assign(raw, { source: text }), /source.ostree.commit/)
+  })
+
+  test('carries of a commit what fits', () => {
+    const said = { ...COMMIT, ref: COMMIT.ref as string | undefined, version: COMMIT.version as unknown }
+    expect(sourceOf(said)).toEqual({ ostree: COMMIT })
+    const bare = { ostree: { commit: COMMIT.commit } }
+    const none = { ref: undefined, timestamp: 2 ** 64, subject: ' \n', version: undefined }
+    expect(sourceOf({ ...said, ...none })).toEqual(bare)
+    expect(sourceOf({ ...said, ...none, ref: 'a'.repeat(256), version: 'a'.repeat(65) })).toEqual(bare)
+    expect(sourceOf({ ...said, ...none, ref: 'größe', version: 2 })).toEqual(bare)
+    const subjectOf = (subject: string): string | undefined => sourceOf({ ...said, subject }).ostree.subject
+    expect(subjectOf('one\ttwo\u001b[31m three\n\nbody')).toBe('one two [31m three')
+    expect(subjectOf('a'.repeat(300))).toBe('a'.repeat(200))
+    expect(subjectOf(`${'a'.repeat(199)}\u{1f600}`)).toBe('a'.repeat(199))
+    for (const subject of ['one\r\ntwo', '\u{1f600}'.repeat(150)]) {
+      const source = sourceOf({ ...said, subject })
+      expect(decodeManifest(encodeManifest({ ...good, source })).source).toEqual(source)
+    }
   })
 
   test('says in each variant what it takes, within limits', () => {

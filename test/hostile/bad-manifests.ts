@@ -13,6 +13,10 @@ function inImage(change: (image: Manifest['image']) => Record<string, unknown>) 
   return signedWith(({ image }) => ({ image: { ...image, ...change(image) } }))
 }
 
+function inCommit(change: Record<string, unknown>) {
+  return signedWith(() => ({ source: { ostree: { commit: 'c0'.repeat(32), ...change } } }))
+}
+
 /** Nonsense with a right signature: a CI that went wrong must not take the servers with it. */
 export const BAD_MANIFESTS: readonly Row[] = [
   { input: 'a manifest that is not MessagePack', code, make: signedJunk(() => Buffer.from([0xc1])) },
@@ -119,6 +123,12 @@ export const BAD_MANIFESTS: readonly Row[] = [
     code,
     make: signedWith(() => ({ kernel: { linux: '/boot/../../x', initrd: '/i' } })),
   },
+  { input: 'a commit whose id is cut', code, make: inCommit({ commit: 'c0' }) },
+  { input: 'a commit with a field nobody knows', code, make: inCommit({ script: '/bin/sh' }) },
+  { input: 'a ref that climbs out', code, make: inCommit({ ref: '../../etc' }) },
+  { input: 'a subject that writes to the terminal', code, make: inCommit({ subject: '\u001b]0;x\u0007' }) },
+  { input: 'a subject of 4000 characters', code, make: inCommit({ subject: 'a'.repeat(4000) }) },
+  { input: 'a commit whose version is no text', code, make: inCommit({ version: ['1.0'] }) },
   {
     input: 'a codec that this host lacks',
     code: 'BUNDLE_TOO_NEW',

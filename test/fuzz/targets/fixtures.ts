@@ -3,6 +3,7 @@ import type { ChangeList } from '../../../src/bundle/changes.ts'
 import { encodeKeyLists } from '../../../src/bundle/key-list.ts'
 import { encodeManifest } from '../../../src/bundle/manifest.ts'
 import type { BundleSignature } from '../../../src/bundle/signatures.ts'
+import { sourceOf } from '../../../src/bundle/source.ts'
 import { encodeStart } from '../../../src/bundle/writer.ts'
 import { nameOf } from '../../../src/core/file-name.ts'
 import { appendList, signLast } from '../../../src/trust/key-chain.ts'
@@ -87,14 +88,18 @@ export interface SampleBundle {
   readonly bytes: Buffer
 }
 
-/** Full and delta, one variant and two, with a kernel, an order, an end and key lists; all make `IMAGE`. */
+/** Full and delta, one variant and two, with a kernel, an order, an end, key lists and a source; all make `IMAGE`. */
 export async function sampleBundles(): Promise<SampleBundle[]> {
   const kernel = { linux: '/boot/vmlinuz', initrd: '/boot/initrd.img' }
+  const source = sourceOf({
+    ...{ commit: 'c0'.repeat(32), ref: 'origin:web/stable', timestamp: 1_700_000_000 },
+    ...{ subject: 'the second', version: '2.0' },
+  })
   const made = [
     await makeBundle({ target: IMAGE }),
     await makeBundle({ target: IMAGE, base: BASE, manifest: { epoch: 3, expires: 1_800_000_000 } }),
     await makeBundle({ target: IMAGE, bases: [BASE, undefined], manifest: { kernel } }),
-    await makeBundle({ target: IMAGE, bases: [BASE, undefined], lists: [CHANGES] }),
+    await makeBundle({ target: IMAGE, bases: [BASE, undefined], lists: [CHANGES], manifest: { source } }),
   ]
   return made.map((bundle, index) => sampleOf(bundle, index === 2 ? KEY_LISTS : Buffer.alloc(0)))
 }

@@ -1,0 +1,134 @@
+import { dirname, join } from 'node:path'
+import { type Source, sourceOf } from '../bundle/source.ts'
+import { PineError } from '../core/error.ts'
+import { withTempDir } from '../host/files.ts'
+import type { Host } from '../host/host.ts'
+import { type Ostree, type OstreeRepo, startOstree } from '../ostree/ostree.ts'
+import { buildImage, type ImageShape } from './image.ts'
+
+export interface CommitImages {
+  /** Path of the repository. */
+  repo: string
+  images: readonly CommitImage[]
+  shape: ImageShape
+  /** Told, for a person, what begins. */
+  onStep: (label: string) => void
+}
+
+export interface CommitImage {
+  /** A ref, a commit, or the start of one. */
+  rev: string
+  out: string
+}
+
+/**
+ * Makes an image of each commit, one after the other, and says what they were made of. A commit gives the same bytes in every
+ * run, whatever the environment: it is what `buildImage` makes of its tree with all times at 0, as OSTree has them. Where it
+ * fails, those made before stay. Throws `NOT_ROOT`, `OSTREE_*`, and what `buildImage` throws.
+ */
+export async function buildCommitImages(host: Host, request: CommitImages): Promise<Source[]> {
+  requireRoot()
+  return await withRepo(request.repo, async (repo) => {
+    const sources: Source[] = []
+    for (const image of request.images) sources.push(await buildOne(host, { repo, image, request }))
+    return sources
+  })
+}
+
+/** As for a tar file: owners, modes and extended attributes are part of a release. */
+function requireRoot(): void {
+  if (process.getuid?.() === 0) return
+  throw new PineError('NOT_ROOT', 'checking out a commit with its owners needs root', {
+    hint: 'run the command as root, or give a folder',
+  })
+}
+
+async function withRepo<T>(path: string, use: (repo: OstreeRepo) => Promise<T>): Promise<T> {
+  const ostree = await startOstree()
+  // Before the folder goes that it is writing to: listeners are called in their order.
+  process.once('exit', ostree.kill)
+  try {
+    return await use(await openRepo(ostree, path))
+  } finally {
+    process.off('exit', ostree.kill)
+    await ostree.close()
+  }
+}
+
+async function openRepo(ostree: Ostree, path: string): Promise<OstreeRepo> {
+  try {
+    return await ostree.open({ path })
+  } catch (error) {
+    if (!(error instanceof PineError) || error.code !== 'OSTREE_NOT_FOUND') throw error
+    throw new PineError('OSTREE_NOT_FOUND', `${path} is no OSTree repository: ${error.message}`, {
+      hint: 'give the folder that has objects and refs in it',
+      cause: error,
+    })
+  }
+}
+
+interface OneImage {
+  repo: OstreeRepo
+  image: CommitImage
+  request: CommitImages
+}
+
+async function buildOne(host: Host, { repo, image, request }: OneImage): Promise<Source> {
+  const { rev, out } = image
+  const source = await describeCommit(repo, rev)
+  const { commit } = source.ostree
+  await withTempDir(async (dir) => {
+    const tree = join(dir, 'tree')
+    request.onStep(`check out ${rev}`)
+    // By its id: a ref may move. Copies, and not links: these would make one file of all that are equal.
+    await repo.checkout({ rev: commit, to: tree, files: 'copy' })
+    request.onStep(`make the image of ${rev}`)
+    await ofCommit({ rev, tree }, async () => {
+      await requirePrepared(host, tree)
+      // Not SOURCE_DATE_EPOCH: as the base of a later release the image has to come out the same.
+      await buildImage(host, { ...request.shape, from: tree, out, epochSeconds: 0 })
+    })
+  }, dirname(out))
+  return source
+}
+
+async function describeCommit(repo: OstreeRepo, rev: string): Promise<Source> {
+  const { commit, timestamp, subject, metadata, isPartial } = await repo.show({ rev })
+  if (isPartial) {
+    throw new PineError('OSTREE_NOT_FOUND', `the repository has commit ${commit} only in part`, {
+      hint: 'pull it whole',
+    })
+  }
+  const refs = await repo.refs({})
+  const ref = refs[rev] === commit ? rev : undefined
+  const version = Object(metadata).version as unknown
+  return sourceOf({ commit, ref, timestamp, subject, version })
+}
+
+/** What can be seen of a tree that would never start; it cannot be prepared any more. Throws `TREE_INVALID`. */
+async function requirePrepared(host: Host, tree: string): Promise<void> {
+  const has = async (path: string): Promise<boolean> => (await host.kindOf(join(tree, path))) !== undefined
+  if (!(await has('etc')) && (await has('usr/etc'))) {
+    throw new PineError('TREE_INVALID', `${tree} has /usr/etc and no /etc, as for "ostree admin deploy"`)
+  }
+  if ((await has('usr/lib/systemd/systemd')) && !(await has('usr/lib/pine-update/pine-update.cjs'))) {
+    throw new PineError('TREE_INVALID', `${tree} has a system without pine-update`)
+  }
+}
+
+/** Errors name the commit: when somebody reads them, the folder is gone. */
+async function ofCommit(
+  { rev, tree }: { rev: string; tree: string },
+  make: () => Promise<void>,
+): Promise<void> {
+  try {
+    await make()
+  } catch (error) {
+    if (!(error instanceof PineError) || error.code !== 'TREE_INVALID') throw error
+    const found = error.message.replaceAll(`${tree}/`, '/').replaceAll(tree, 'its tree')
+    throw new PineError('TREE_INVALID', `commit ${rev}: ${found}`, {
+      hint: 'mend the folder, run "pine-update image prepare" on it, and commit it again',
+      cause: error,
+    })
+  }
+}
