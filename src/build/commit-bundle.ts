@@ -15,9 +15,13 @@ export async function createCommitBundle(host: Host, request: CommitBundleReques
   return await withTempDir(async (dir) => {
     const images = [...from, to].map((rev, index) => ({ rev, out: join(dir, `${index}.img`) }))
     const sources = await buildCommitImages(host, { repo, images, shape, onStep })
-    const [target = '', ...bases] = images.map(({ out }) => out).reverse()
-    const source = sources.at(-1)
-    const built = await createBundle(host, { ...request, from: bases.reverse(), to: target, source })
+    const paths = images.map(({ out }) => out)
+    const built = await createBundle(host, {
+      ...request,
+      from: paths.slice(0, from.length),
+      to: paths[from.length] ?? '',
+      source: sources.at(-1),
+    })
     return { ...built, variants: built.variants.map((report, index) => ({ ...report, from: from[index] })) }
   }, dirname(request.out))
 }
