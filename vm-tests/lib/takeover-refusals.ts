@@ -72,7 +72,7 @@ const REFUSALS: readonly Refusal[] = [
   },
   {
     what: '/boot is on a file system that GRUB does not write to',
-    make: 'mount -t tmpfs none /mnt && cp -a /boot/grub/. /mnt && mount --move /mnt /boot/grub',
+    make: 'mount -t tmpfs none /mnt && cp -a /boot/grub/. /mnt && mount --bind /mnt /boot/grub && umount /mnt',
     undo: 'umount /boot/grub',
     reason: /is on tmpfs.*where GRUB cannot write/,
   },
