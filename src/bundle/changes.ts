@@ -5,7 +5,7 @@ import { PineError } from '../core/error.ts'
 import { bytesOfName, nameOf } from '../core/file-name.ts'
 import { FILE_TYPES, type FileState, MAX_TARGET_BYTES, MODE_MASK } from '../core/file-state.ts'
 import type { SegmentEntry } from './manifest.ts'
-import { type Canonical, decodeCanonical, encodeCanonical } from './msgpack.ts'
+import { type Canonical, decodeCanonicalOr, encodeCanonical } from './msgpack.ts'
 
 /** What changed from a base image to the new one; docs/bundle-format.md, "Lists of changes". */
 export interface ChangeList {
@@ -146,7 +146,7 @@ function stateValue({ target, ...state }: FileState): Canonical {
 
 /** Throws `BUNDLE_MALFORMED`. */
 export function decodeChanges(bytes: Buffer): ChangeList {
-  const result = v.safeParse(ChangesSchema, canonical(bytes), { abortEarly: true })
+  const result = v.safeParse(ChangesSchema, decodeCanonicalOr(bytes, malformed), { abortEarly: true })
   if (!result.success) {
     const [issue] = result.issues
     throw malformed(`${v.getDotPath(issue) ?? 'list'}: ${issue.message}`)
@@ -155,14 +155,6 @@ export function decodeChanges(bytes: Buffer): ChangeList {
   requireOrder(files, ({ path }, after) => Buffer.compare(bytesOfName(path), bytesOfName(after.path)))
   requireOrder(packages, comparePackages)
   return result.output
-}
-
-function canonical(bytes: Buffer): unknown {
-  try {
-    return decodeCanonical(bytes)
-  } catch (cause) {
-    throw malformed('it is not canonical MessagePack', cause)
-  }
 }
 
 /** The order in which a list has them. */

@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import { PineError } from '../core/error.ts'
 import { MAX_KEY_LIST_BYTES, MAX_SIGNATURES } from './header.ts'
-import { decodeCanonical, encodeCanonical } from './msgpack.ts'
+import { decodeCanonicalOr, encodeCanonical } from './msgpack.ts'
 import { type BundleSignature, decodeSignatures, encodeSignatures, signaturesBytes } from './signatures.ts'
 
 const MAGIC = Buffer.from('PINEKEYS', 'latin1')
@@ -59,7 +59,7 @@ export function encodeKeyList({ root, release, ...rest }: KeyList): Buffer {
 
 /** Throws `KEY_LIST_INVALID`. */
 export function decodeKeyList(bytes: Buffer): KeyList {
-  const result = v.safeParse(KeyListSchema, canonical(bytes))
+  const result = v.safeParse(KeyListSchema, decodeCanonicalOr(bytes, invalid))
   if (!result.success) {
     const problems = result.issues.map((issue) => `${v.getDotPath(issue) ?? 'list'}: ${issue.message}`)
     throw invalid(problems.join('; '))
@@ -67,14 +67,6 @@ export function decodeKeyList(bytes: Buffer): KeyList {
   const { created, expires } = result.output
   if (expires !== undefined && expires <= created) throw invalid('it expires before it was created')
   return result.output
-}
-
-function canonical(bytes: Buffer): unknown {
-  try {
-    return decodeCanonical(bytes)
-  } catch (cause) {
-    throw invalid('it is not canonical MessagePack', cause)
-  }
 }
 
 /** A chain of key lists in one file, oldest first. */

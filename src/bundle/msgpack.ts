@@ -21,6 +21,18 @@ export function encodeCanonical(value: Canonical): Buffer {
   return Buffer.from(packr.pack(toPackable(value)))
 }
 
+/** As `decodeCanonical`, with an error of whoever asks. */
+export function decodeCanonicalOr(
+  bytes: Buffer,
+  malformed: (what: string, cause: unknown) => Error,
+): Canonical {
+  try {
+    return decodeCanonical(bytes)
+  } catch (cause) {
+    throw malformed('it is not canonical MessagePack', cause)
+  }
+}
+
 /** Accepts nothing but what `encodeCanonical` makes. Throws `BUNDLE_MALFORMED`. */
 export function decodeCanonical(bytes: Buffer): Canonical {
   checkShape(bytes)

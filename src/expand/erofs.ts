@@ -7,7 +7,7 @@ import { readState } from './erofs-states.ts'
 import { parseErofsSuperblock } from './erofs-superblock.ts'
 import type { ExpandSource } from './image.ts'
 import { type Layout, type Place, rawPlace } from './layout.ts'
-import { findFiles, type ListedEntry, walkTree } from './walk.ts'
+import { findFiles, type ListedEntry, listEntries } from './walk.ts'
 
 export { isErofs } from './erofs-superblock.ts'
 
@@ -45,14 +45,11 @@ export async function expandErofs({ reader, layout, codecs }: ExpandSource, head
 /** What each name in an erofs image stands for. */
 export async function listErofs({ reader }: ExpandSource, head: Buffer): Promise<ListedEntry[]> {
   const volume = { reader, superblock: parseErofsSuperblock(head) }
-  const entries: ListedEntry[] = []
-  for await (const found of walkTree(
+  return await listEntries(
     volume.superblock.rootNid,
     async (nid) => (await readDirectory(volume, nid)).entries,
-  )) {
-    entries.push({ ...found, state: await readState(volume, found.inode) })
-  }
-  return entries
+    (nid) => readState(volume, nid),
+  )
 }
 
 /** The inodes in the order of the image. */

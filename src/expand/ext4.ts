@@ -4,7 +4,7 @@ import { readState } from './ext4-states.ts'
 import { type Ext4Volume, readExt4Volume } from './ext4-superblock.ts'
 import type { ExpandSource } from './image.ts'
 import { HOLE, type Layout, type Place, rawPlace } from './layout.ts'
-import { findFiles, type ListedEntry, walkTree } from './walk.ts'
+import { findFiles, type ListedEntry, listEntries } from './walk.ts'
 
 export { isExt4 } from './ext4-superblock.ts'
 
@@ -28,14 +28,11 @@ export async function expandExt4({ reader, layout }: ExpandSource, head: Buffer)
 /** What each name in an ext4 image stands for. */
 export async function listExt4({ reader }: ExpandSource, head: Buffer): Promise<ListedEntry[]> {
   const volume = await readExt4Volume(reader, head)
-  const entries: ListedEntry[] = []
-  for await (const found of walkTree(
+  return await listEntries(
     volume.rootInode,
     async (inode) => (await readDirectory(volume, inode)).entries,
-  )) {
-    entries.push({ ...found, state: await readState(volume, found.inode) })
-  }
-  return entries
+    (inode) => readState(volume, inode),
+  )
 }
 
 function reportTables({ groups, inodeBytes, blockBytes, descriptors }: Ext4Volume, layout: Layout): void {

@@ -17,7 +17,7 @@ import {
   type PackedSource,
   readTable,
 } from './squashfs-tables.ts'
-import { findFiles, type ListedEntry, walkTree } from './walk.ts'
+import { findFiles, type ListedEntry, listEntries } from './walk.ts'
 
 export { isSquashfs } from './squashfs-superblock.ts'
 
@@ -44,10 +44,11 @@ export async function listSquashfs(source: ExpandSource, head: Buffer): Promise<
   const opened = await openSquashfs(source, head)
   if (opened === undefined) return undefined
   const { superblock, tables } = opened
-  const entries: ListedEntry[] = []
-  for await (const found of walkTree(superblock.rootInode, async (dir) => readDirectory(tables, dir)))
-    entries.push({ ...found, state: readState(tables, found.inode) })
-  return entries
+  return await listEntries(
+    superblock.rootInode,
+    async (dir) => readDirectory(tables, dir),
+    (inode) => readState(tables, inode),
+  )
 }
 
 interface OpenedSquashfs {

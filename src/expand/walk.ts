@@ -12,12 +12,12 @@ export interface FoundFile {
   readonly inode: number
 }
 
-export type FoundEntry = FoundFile & Pick<Entry, 'kind'>
+type FoundEntry = FoundFile & Pick<Entry, 'kind'>
 
 export type ListedEntry = FoundEntry & { readonly state: FileState }
 
 /** Every name, in the order of the directories. A directory met again is not entered. */
-export async function* walkTree(
+async function* walkTree(
   root: number,
   list: (directory: number) => Promise<readonly Entry[]>,
 ): AsyncGenerator<FoundEntry, void, undefined> {
@@ -57,4 +57,16 @@ export async function findFiles(
 function pathOf(folder: string, name: string): string {
   if (folder === '') return name.startsWith('#') ? `./${name}` : name
   return `${folder}/${name}`
+}
+
+/** Every name, and what it stands for. */
+export async function listEntries(
+  root: number,
+  list: (directory: number) => Promise<readonly Entry[]>,
+  stateOf: (inode: number) => FileState | Promise<FileState>,
+): Promise<ListedEntry[]> {
+  const entries: ListedEntry[] = []
+  for await (const found of walkTree(root, list))
+    entries.push({ ...found, state: await stateOf(found.inode) })
+  return entries
 }

@@ -6,8 +6,8 @@ import { PineError } from '../core/error.ts'
 import type { Region } from '../core/region.ts'
 import type { Host } from '../host/host.ts'
 import { isChosen, ourNumbers } from '../model/boot-variables.ts'
-import { parseCmdline } from '../model/cmdline.ts'
 import { parseRecords } from '../model/records.ts'
+import { readCmdline } from '../run/disk.ts'
 import { GRUB } from './box-facts.ts'
 import { openOnDisk } from './content.ts'
 import { readBootSector } from './disk-table.ts'
@@ -20,7 +20,7 @@ import type { TakeoverFacts } from './takeover-state.ts'
 export async function observeTakeover(host: Host): Promise<TakeoverFacts | undefined> {
   const journal = await readJournal(host)
   if (journal === undefined) return undefined
-  const cmdline = parseCmdline(String((await host.readFile('/proc/cmdline')) ?? ''))
+  const cmdline = await readCmdline(host)
   const next = variableIn(await host.readFile(`${GRUB}/grubenv`), 'next_entry')
   return {
     journal,

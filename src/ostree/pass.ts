@@ -3,7 +3,7 @@ import { PineError } from '../core/error.ts'
 import type { CNumber } from './foreign.ts'
 import { Handle } from './handle.ts'
 import type { Frame } from './memory.ts'
-import { type Argument, type Given, type HandleType, RELEASE, type Signature } from './symbols.ts'
+import { type Argument, type Given, isHandleType, type Signature } from './symbols.ts'
 
 /** A call that C can be given. */
 export interface Passed {
@@ -80,8 +80,4 @@ function numberFor(arg: Exclude<Argument, Given>, input: unknown, frame: Frame):
   if (typeof found === 'string') return frame.place(Buffer.from(`${found}\0`))
   if (found instanceof Uint8Array) return frame.place(found)
   return typeof found === 'boolean' ? Number(found) : found
-}
-
-function isHandleType(type: string): type is HandleType {
-  return Object.hasOwn(RELEASE, type)
 }

@@ -3,6 +3,9 @@ import type { Handle } from './handle.ts'
 import type { PublicKeys, SecretKey } from './requests.ts'
 import type { Verb } from './verb.ts'
 
+/** How libostree says that it was built without a kind of signatures, or that it is for its tests. */
+const NOT_THERE = /not supported|not implemented|only for ostree testing/
+
 /** Of libostree's API for signatures (ostree-sign), with a key that signs. Throws `OSTREE_MISSING` or `KEY_INVALID`. */
 export function signer({ fn }: Verb, { type, secretKey }: SecretKey): Handle<'OstreeSign'> {
   return withKeys(fn, type, (sign) => {
@@ -30,14 +33,10 @@ function withKeys(
     return sign
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error)
-    if (/not supported|not implemented|only for ostree testing/.test(text))
-      throw noSignatures(type, text, error)
+    if (NOT_THERE.test(text)) throw noSignatures(type, text, error)
     throw new PineError('KEY_INVALID', text, { hint: `give ${type} keys in base64`, cause: error })
   }
 }
-
-/** How libostree says that it was built without a kind of signatures, or that it is for its tests. */
-const NOT_THERE = /not supported|not implemented|only for ostree testing/
 
 /** Where libostree says so only when it is to check a signature. */
 export function withoutSignatures(error: unknown, type: string): unknown {

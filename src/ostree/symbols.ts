@@ -16,6 +16,10 @@ export const RELEASE = {
 
 export type HandleType = keyof typeof RELEASE
 
+export function isHandleType(type: string): type is HandleType {
+  return Object.hasOwn(RELEASE, type)
+}
+
 /** `address` is something that another thing owns; `text?` may be null. */
 export type ValueType =
   | HandleType

@@ -7,6 +7,7 @@ import type { Passed } from './pass.ts'
 import {
   type Given,
   type HandleType,
+  isHandleType,
   RELEASE,
   type Signature,
   type SymbolName,
@@ -88,8 +89,4 @@ function handleOf(taker: Taker, { given, transfer }: Given<HandleType>, address:
   const handle = new Handle(given, address, (own) => void release.call([own]))
   taker.keep(handle)
   return handle
-}
-
-function isHandleType(type: ValueType): type is HandleType {
-  return Object.hasOwn(RELEASE, type)
 }

@@ -48,7 +48,7 @@ export async function isRehearsal(host: Host): Promise<boolean> {
   return parseRehearsal(await readCmdline(host)) !== undefined
 }
 
-async function readCmdline(host: Host): Promise<PineDisk['cmdline']> {
+export async function readCmdline(host: Host): Promise<PineDisk['cmdline']> {
   return parseCmdline(String((await host.readFile('/proc/cmdline')) ?? ''))
 }
 

@@ -45,7 +45,7 @@ export async function contentOf({ ok, rootOffset }: TakeoverBox): Promise<string
   return `${await ok(LIST_FILES)}\noutside ${await ok(outside)}`
 }
 
-async function expectSame(box: TakeoverBox, before: string): Promise<void> {
+export async function expectSame(box: TakeoverBox, before: string): Promise<void> {
   expect(differingLines(before, await contentOf(box))).toEqual([])
 }
 

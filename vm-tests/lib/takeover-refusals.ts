@@ -1,7 +1,6 @@
 import { expect } from 'vitest'
-import { differingLines } from './old-files.ts'
 import { imageOptions, MOUNT_CARGO, PINE, type TakeoverBox } from './takeover-box.ts'
-import { contentOf } from './takeover-failures.ts'
+import { contentOf, expectSame } from './takeover-failures.ts'
 
 /** A machine that is not to be taken over. */
 interface Refusal {
@@ -83,7 +82,7 @@ export async function refuseAll(box: TakeoverBox): Promise<void> {
   await box.ok(MOUNT_CARGO)
   const before = await contentOf(box)
   for (const refusal of REFUSALS) await refuseOnce(box, refusal)
-  expect(differingLines(before, await contentOf(box))).toEqual([])
+  await expectSame(box, before)
   expect(await box.stage()).toMatchObject({ stage: null })
   await box.ok('test ! -e /pine-update')
 }
