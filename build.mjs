@@ -1,5 +1,5 @@
 // Builds dist/: the command line as one file, the demo, the native core, and the data they read.
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { build } from 'esbuild'
@@ -53,6 +53,19 @@ function copyWasm() {
   cpSync(join(blake3, 'dist/wasm/nodejs/blake3_js_bg.wasm'), 'dist/blake3_js_bg.wasm')
 }
 
+/**
+ * What calls libostree, for a folder that dist/ is copied to, such as a server's. Where npm left the optional package out,
+ * there is none, and the program says so when it is asked for libostree.
+ */
+function copyKoffi() {
+  const to = 'dist/node_modules'
+  rmSync(to, { recursive: true, force: true })
+  if (!existsSync('node_modules/koffi')) return
+  const isRun = (path) => !statSync(path).isFile() || /(\.(cjs|js|json|node)|LICENSE\.txt)$/.test(path)
+  for (const name of ['koffi/package.json', 'koffi/LICENSE.txt', 'koffi/index.cjs', 'koffi/src', '@koromix'])
+    cpSync(join('node_modules', name), join(to, name), { recursive: true, filter: isRun })
+}
+
 function copyData() {
   for (const [from, to] of Object.entries(DATA)) {
     rmSync(to, { recursive: true, force: true })
@@ -64,5 +77,6 @@ process.chdir(import.meta.dirname)
 mkdirSync('dist', { recursive: true })
 buildNative()
 copyWasm()
+copyKoffi()
 copyData()
 await bundlePrograms()

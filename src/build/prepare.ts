@@ -14,6 +14,10 @@ export interface PrepareOptions {
 /** Files and folders of dist/ that a server needs; the programs of the tests lie there too. */
 export const AGENT = ['pine-update.cjs', 'native', 'blake3_js_bg.wasm', 'system', 'layouts'] as const
 
+/** What calls libostree, beside them. */
+const OSTREE_AGENT = ['ostree-child.cjs', 'node_modules'] as const
+const LIBOSTREE = 'libostree-1.so.1'
+
 const LIB = 'usr/lib/pine-update'
 const INITRAMFS = 'usr/share/initramfs-tools'
 const UNITS = 'usr/lib/systemd/system'
@@ -74,7 +78,8 @@ export async function prepareTree(host: Host, tree: string, options: PrepareOpti
   await makeInitrd(host, tree, { kernelVersion, systemDir: options.systemDir })
 }
 
-async function installAgent(host: Host, tree: string, cliBundleDir: string): Promise<void> {
+/** Throws `FILE_NOT_FOUND`. */
+export async function installAgent(host: Host, tree: string, cliBundleDir: string): Promise<void> {
   if ((await host.kindOf(join(cliBundleDir, 'pine-update.cjs'))) === undefined) {
     throw new PineError('FILE_NOT_FOUND', `there is no pine-update.cjs in ${cliBundleDir}`, {
       hint: 'run "npm run build" first',
@@ -82,8 +87,19 @@ async function installAgent(host: Host, tree: string, cliBundleDir: string): Pro
   }
   const target = join(tree, LIB)
   await host.exec('mkdir', ['-p', target])
-  const from = AGENT.map((name) => join(cliBundleDir, name))
+  const names = (await hasLibostree(host, tree)) ? [...AGENT, ...OSTREE_AGENT] : AGENT
+  const from = names.map((name) => join(cliBundleDir, name))
   await host.exec('cp', ['--recursive', '--no-preserve=ownership', '--target-directory', target, ...from])
+}
+
+/** In Debian's folder of the architecture. */
+async function hasLibostree(host: Host, tree: string): Promise<boolean> {
+  const lib = join(tree, 'usr/lib')
+  for (const name of await host.listFolder(lib)) {
+    if (!name.endsWith('-linux-gnu')) continue
+    if ((await host.listFolder(join(lib, name))).includes(LIBOSTREE)) return true
+  }
+  return false
 }
 
 async function installIntegration(host: Host, tree: string, systemDir: string): Promise<void> {

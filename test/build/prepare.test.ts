@@ -1,8 +1,9 @@
+import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { cleanTree, withoutOwnMounts } from '../../src/build/clean-tree.ts'
-import { prepareTree } from '../../src/build/prepare.ts'
+import { AGENT, installAgent, prepareTree } from '../../src/build/prepare.ts'
 import { newestKernel } from '../../src/build/tree-needs.ts'
 import { openWorkshop, type Workshop } from '../support/cli.ts'
 
@@ -55,6 +56,27 @@ describe('what a tree needs', () => {
       '6.12.3+deb13',
     )
     expect(newestKernel([])).toBeUndefined()
+  })
+})
+
+describe('the agent in a tree', () => {
+  const LIB = 'tree/usr/lib/pine-update'
+  const install = () => installAgent(shop.host, shop.path('tree'), 'dist')
+
+  test('brings what calls libostree where that is', async () => {
+    put('tree/usr/lib/x86_64-linux-gnu/libostree-1.so.1')
+    await install()
+    // Of another folder than that of this repository, where npm has it too.
+    const asked = `require('koffi').version`
+    const version = execFileSync(process.execPath, ['-p', asked], { cwd: shop.path(LIB), encoding: 'utf8' })
+    expect(version.trim()).toMatch(/^3\./)
+    expect(await shop.host.listFolder(shop.path(LIB))).toContain('ostree-child.cjs')
+  })
+
+  test('and does not where nothing could use it', async () => {
+    put('tree/usr/lib/x86_64-linux-gnu/libc.so.6')
+    await install()
+    expect(await shop.host.listFolder(shop.path(LIB))).toEqual([...AGENT].sort())
   })
 })
 
