@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { AREA } from '../src/boot/bootstate-area.ts'
 import { readBootState } from '../src/boot/grub-state.ts'
@@ -116,7 +116,13 @@ describe('a disk of the command, with the layout we ship', () => {
     const script = join(import.meta.dirname, '../layouts/gpt-uefi.sfdisk')
     await host.createSparse(disk, 3 * 1024 ** 3)
     const identity = { compatible: 'test', version: '1.0', epoch: 0, append: '' }
-    const request = { layout: await readFile(script, 'utf8'), image, target: disk, diskBytes: 3 * 1024 ** 3 }
+    const request = {
+      layout: await readFile(script, 'utf8'),
+      origin: { image },
+      workDir: dirname(disk),
+      target: disk,
+      diskBytes: 3 * 1024 ** 3,
+    }
     layout = await buildDisk(host, { ...request, ...identity }, () => undefined)
   })
 

@@ -36,19 +36,22 @@ export async function buildCommitImages(host: Host, request: CommitImages): Prom
 }
 
 /** As for a tar file: owners, modes and extended attributes are part of a release. */
-function requireRoot(): void {
+export function requireRoot(): void {
   if (process.getuid?.() === 0) return
   throw new PineError('NOT_ROOT', 'checking out a commit with its owners needs root', {
     hint: 'run the command as root, or give a folder',
   })
 }
 
-async function withRepo<T>(path: string, use: (repo: OstreeRepo) => Promise<T>): Promise<T> {
+export async function withRepo<T>(
+  path: string,
+  use: (repo: OstreeRepo, ostree: Ostree) => Promise<T>,
+): Promise<T> {
   const ostree = await startOstree()
   // Before the folder goes that it is writing to: listeners are called in their order.
   process.once('exit', ostree.kill)
   try {
-    return await use(await openRepo(ostree, path))
+    return await use(await openRepo(ostree, path), ostree)
   } finally {
     process.off('exit', ostree.kill)
     await ostree.close()
@@ -92,7 +95,7 @@ async function buildOne(host: Host, { repo, image, request }: OneImage): Promise
   return source
 }
 
-async function describeCommit(repo: OstreeRepo, rev: string): Promise<Source> {
+export async function describeCommit(repo: OstreeRepo, rev: string): Promise<Source> {
   const { commit, timestamp, subject, metadata, isPartial } = await repo.show({ rev })
   if (isPartial) {
     throw new PineError('OSTREE_NOT_FOUND', `the repository has commit ${commit} only in part`, {
@@ -106,7 +109,7 @@ async function describeCommit(repo: OstreeRepo, rev: string): Promise<Source> {
 }
 
 /** What can be seen of a tree that would never start; it cannot be prepared any more. Throws `TREE_INVALID`. */
-async function requirePrepared(host: Host, tree: string): Promise<void> {
+export async function requirePrepared(host: Host, tree: string): Promise<void> {
   const has = async (path: string): Promise<boolean> => (await host.kindOf(join(tree, path))) !== undefined
   if (!(await has('etc')) && (await has('usr/etc'))) {
     throw new PineError('TREE_INVALID', `${tree} has /usr/etc and no /etc, as for "ostree admin deploy"`)
@@ -117,7 +120,7 @@ async function requirePrepared(host: Host, tree: string): Promise<void> {
 }
 
 /** Errors name the commit: when somebody reads them, the folder is gone. */
-async function ofCommit(
+export async function ofCommit(
   { rev, tree }: { rev: string; tree: string },
   make: () => Promise<void>,
 ): Promise<void> {

@@ -3,8 +3,6 @@ import { writeNewBootstate } from '../boot/new-bootstate.ts'
 import { PineError } from '../core/error.ts'
 import { formatBytes } from '../core/format.ts'
 import type { OnProgress } from '../core/progress.ts'
-import type { Region } from '../core/region.ts'
-import { copyRegion } from '../host/copy-region.ts'
 import { withTempDir } from '../host/files.ts'
 import type { Host } from '../host/host.ts'
 import { makeStateFileSystem, swapHeader } from '../host/make-file-system.ts'
@@ -13,12 +11,15 @@ import { initialBootState } from '../model/boot-state.ts'
 import { type Layout, type Partition, parseLayout } from '../model/layout.ts'
 import { emptyRecords, type ImageRecord } from '../model/records.ts'
 import { makeLoader } from './disk-loader.ts'
-import { detectFileSystem, requireBootable } from './file-system.ts'
+import { type FirstSlot, nameOfOrigin, type SlotOrigin, withFirstSlot } from './first-slot.ts'
 
 export interface DiskRequest {
   /** The sfdisk script. */
   layout: string
-  image: string
+  /** Of slot a. */
+  origin: SlotOrigin
+  /** On a disk, for what is large and goes again. */
+  workDir: string
   /** An image file to make, or a device; its size is fixed. */
   target: string
   diskBytes: number
@@ -32,26 +33,19 @@ export interface DiskRequest {
 /** The boot sector up to the disk's signature and the partition table of the MBR. */
 const BOOT_CODE_BYTES = 440
 
-/** The layout on a disk of that size, tried out on a file that takes no space. Touches nothing else. */
+/** The layout on a disk of that size, tried out on a file that takes no more space than what is in slot a. Touches nothing else. */
 export async function planLayout(host: Host, request: DiskRequest): Promise<Layout> {
-  const layout = await withTempDir(async (dir) => {
+  return await withFirstSlot(host, request, (slot) => tryOut(host, request, slot))
+}
+
+async function tryOut(host: Host, request: DiskRequest, slot: FirstSlot): Promise<Layout> {
+  return await withTempDir(async (dir) => {
     const trial = `${dir}/disk`
     await host.createSparse(trial, request.diskBytes)
-    return tableOn(host, trial, request)
-  })
-  const image = await host.openRegion(request.image)
-  await requireBootable(image).finally(() => image.close())
-  const slot = layout.partitions['rootfs-a'].bytes
-  if (image.bytes > slot) {
-    throw new PineError(
-      'IMAGE_TOO_BIG',
-      `the image has ${image.bytes} bytes, a slot of this layout ${slot}`,
-      {
-        hint: 'take a layout with larger slots, or make the image smaller',
-      },
-    )
-  }
-  return layout
+    const layout = await tableOn(host, trial, request)
+    await slot.requireFits(trial, layout.partitions['rootfs-a'])
+    return layout
+  }, request.workDir)
 }
 
 async function tableOn(host: Host, path: string, request: DiskRequest): Promise<Layout> {
@@ -84,7 +78,7 @@ function contentOf(role: Partition['role'], request: DiskRequest): string {
     esp: 'the loader (GRUB) for UEFI',
     bootstate: 'what boots, and pine-update\u2019s records',
     swap: 'swap',
-    'rootfs-a': `${request.version} from ${request.image}`,
+    'rootfs-a': `${request.version} from ${nameOfOrigin(request.origin)}`,
     'rootfs-b': 'empty; the first update goes here',
     state: 'ext4 for /var, /home, /root and changes in /etc',
   }
@@ -97,8 +91,17 @@ function contentOf(role: Partition['role'], request: DiskRequest): string {
  * was cut off in the middle does not boot something half written.
  */
 export async function buildDisk(host: Host, request: DiskRequest, onProgress: OnProgress): Promise<Layout> {
+  return await withFirstSlot(host, request, (slot) => writeDisk(host, { request, slot }, onProgress))
+}
+
+interface Work {
+  request: DiskRequest
+  slot: FirstSlot
+}
+
+async function writeDisk(host: Host, { request, slot }: Work, onProgress: OnProgress): Promise<Layout> {
   // Made here only to see that it can be: nothing is lost yet, and the table on the target may differ by its alignment.
-  await makeLoader(host, await planLayout(host, request))
+  await makeLoader(host, await tryOut(host, request, slot))
   await clearTable(host, request.target)
   const layout = await tableOn(host, request.target, request)
   const loader = await makeLoader(host, layout)
@@ -107,7 +110,9 @@ export async function buildDisk(host: Host, request: DiskRequest, onProgress: On
     // What the disk held before may start there: the boot code in any case, and a file system where the new one will be.
     await disk.write(Buffer.alloc(BOOT_CODE_BYTES), 0)
     for (const { bytes, offset } of loader.first) await disk.write(Buffer.alloc(bytes.length), offset)
-    const record = await copyImage(host, { disk, layout, request }, onProgress)
+    const { target, version, epoch } = request
+    const content = await slot.write(target, disk, layout.partitions['rootfs-a'], onProgress)
+    const record = { ...content, version, epoch, writtenAt: host.now().toISOString() }
     await writeBootstate(host, { layout, request }, record)
     const { swap, state } = layout.partitions
     await disk.write(await swapHeader(host, swap.bytes), swap.offset)
@@ -136,28 +141,9 @@ async function clearTable(host: Host, path: string): Promise<void> {
   }
 }
 
-interface Work {
-  disk: Region
-  layout: Layout
-  request: DiskRequest
-}
-
-async function copyImage(host: Host, work: Work, onProgress: OnProgress): Promise<ImageRecord> {
-  const { request, disk } = work
-  const image = await host.openRegion(request.image)
-  try {
-    const digest = await copyRegion(image, disk, work.layout.partitions['rootfs-a'].offset, onProgress)
-    const { version, epoch } = request
-    const fs = await detectFileSystem(image)
-    return { digest, bytes: image.bytes, fs, version, epoch, writtenAt: host.now().toISOString() }
-  } finally {
-    await image.close()
-  }
-}
-
 async function writeBootstate(
   host: Host,
-  { layout, request }: Omit<Work, 'disk'>,
+  { layout, request }: { layout: Layout; request: DiskRequest },
   a: ImageRecord,
 ): Promise<void> {
   const script = {

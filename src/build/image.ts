@@ -137,5 +137,6 @@ async function makeExt4(host: Host, tree: string, request: ImageRequest): Promis
   await host.exec('resize2fs', ['-M', request.out], options)
 }
 
-const EXT4_FEATURES =
+/** None that GRUB 2.06 cannot read, and no journal. */
+export const EXT4_FEATURES =
   'none,ext_attr,dir_index,filetype,extent,64bit,flex_bg,sparse_super2,large_file,huge_file,extra_isize,metadata_csum'

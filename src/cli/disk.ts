@@ -1,5 +1,7 @@
+import { dirname } from 'node:path'
 import { Command } from 'commander'
 import { buildDisk, type DiskRequest, describeDisk, planLayout } from '../build/disk.ts'
+import type { SlotOrigin } from '../build/first-slot.ts'
 import { makeWhole } from '../build/whole-file.ts'
 import { PineError } from '../core/error.ts'
 import type { Layout } from '../model/layout.ts'
@@ -9,8 +11,8 @@ import {
   dryRunOption,
   examples,
   type FirstImageOptions,
-  firstImageOptions,
   jsonOption,
+  releaseOptions,
 } from './options.ts'
 import { createProgress } from './progress.ts'
 
@@ -19,27 +21,40 @@ export function diskCommand(io: Io): Command {
 }
 
 /** What `disk build` and `install` have in common. */
-export interface ContentOptions extends FirstImageOptions {
+export interface ContentOptions extends Omit<FirstImageOptions, 'image'> {
+  image?: string
+  ostree?: string
+  ref?: string
   layout: string
   json?: boolean
   dryRun?: boolean
 }
 
 export function contentOptions(command: Command): Command {
-  return firstImageOptions(command.requiredOption('--layout <file>', 'sfdisk script, see layouts/'))
-    .addOption(dryRunOption())
-    .addOption(jsonOption())
+  const content = command
+    .requiredOption('--layout <file>', 'sfdisk script, see layouts/')
+    .option('--image <file>', 'image for slot a, from "image build"')
+    .option('--ostree <repo>', 'instead of an image: OSTree repository with the tree for slot a')
+    .option('--ref <rev>', 'with --ostree: a ref, a commit, or the start of one')
+  return releaseOptions(content).addOption(dryRunOption()).addOption(jsonOption())
 }
 
 export async function diskRequest(
   io: Io,
   options: ContentOptions,
-  target: string,
+  { target, workDir }: Pick<DiskRequest, 'target' | 'workDir'>,
 ): Promise<Omit<DiskRequest, 'diskBytes'>> {
+  const origin = originOf(options)
   const layout = await io.host.readFile(options.layout)
   if (layout === undefined) throw new PineError('FILE_NOT_FOUND', `there is no layout ${options.layout}`)
-  const { image, compatible, release: version, epoch, append } = options
-  return { layout: layout.toString(), image, target, compatible, version, epoch, append }
+  const { compatible, release: version, epoch, append } = options
+  return { layout: layout.toString(), origin, target, workDir, compatible, version, epoch, append }
+}
+
+function originOf({ image, ostree, ref }: ContentOptions): SlotOrigin {
+  if (image !== undefined && ostree === undefined && ref === undefined) return { image }
+  if (image === undefined && ostree !== undefined && ref !== undefined) return { ostree, ref }
+  throw new PineError('USAGE', 'expected --image FILE, or --ostree REPO with --ref REV')
 }
 
 function buildCommand(io: Io): Command {
@@ -52,12 +67,17 @@ function buildCommand(io: Io): Command {
   return examples(command, [
     'disk build --layout layouts/gpt-bios.sfdisk --image web-1.0.squashfs --compatible web --release 1.0 \\\n' +
       '      --size 4G --out web.img',
+    'disk build --layout layouts/gpt-bios.sfdisk --ostree ./repo --ref web/1.0 --compatible web --release 1.0 \\\n' +
+      '      --size 8G --out web.img',
   ])
 }
 
 async function runBuild(io: Io, options: ContentOptions & { out: string; size: number }): Promise<void> {
   const { out, size } = options
-  const request = { ...(await diskRequest(io, options, out)), diskBytes: size }
+  const request = {
+    ...(await diskRequest(io, options, { target: out, workDir: dirname(out) })),
+    diskBytes: size,
+  }
   if (options.dryRun === true) return printDryRun(io, request, options)
   if ((await io.host.kindOf(out)) !== undefined) {
     throw new PineError('FILE_EXISTS', `${out} is there already`, { hint: 'remove it, or give another name' })
@@ -78,7 +98,7 @@ export async function printDryRun(io: Io, request: DiskRequest, options: Content
 export async function writeContent(io: Io, request: DiskRequest): Promise<Layout> {
   const progress = createProgress(io)
   try {
-    return await buildDisk(io.host, request, (done, total) => progress.update('write the image', done, total))
+    return await buildDisk(io.host, request, (done, total) => progress.update('write slot a', done, total))
   } finally {
     progress.end()
   }

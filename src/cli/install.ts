@@ -8,6 +8,9 @@ import { type ContentOptions, contentOptions, diskRequest, printDryRun, writeCon
 import { type Io, printResult } from './io.ts'
 import { examples } from './options.ts'
 
+/** On a disk, where the default of temporary files is often memory. */
+const WORK_DIR = '/var/tmp'
+
 interface InstallOptions extends ContentOptions {
   disk: string
   yes?: boolean
@@ -30,7 +33,10 @@ export function installCommand(io: Io): Command {
 
 async function runInstall(io: Io, options: InstallOptions): Promise<void> {
   const diskBytes = await idleDiskBytes(io, options.disk)
-  const request = { ...(await diskRequest(io, options, options.disk)), diskBytes }
+  const request = {
+    ...(await diskRequest(io, options, { target: options.disk, workDir: WORK_DIR })),
+    diskBytes,
+  }
   if (options.dryRun === true) return printDryRun(io, request, options)
   if (options.yes !== true) {
     throw new PineError('USAGE', `this erases ${options.disk}`, {

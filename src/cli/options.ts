@@ -58,10 +58,13 @@ export interface FirstImageOptions {
 }
 
 export function firstImageOptions(command: Command): Command {
+  return releaseOptions(command.requiredOption('--image <file>', 'image for slot a, from "image build"'))
+}
+
+export function releaseOptions(command: Command): Command {
   return command
-    .requiredOption('--image <file>', 'image for slot a, from "image build"')
     .requiredOption('--compatible <id>', 'kind of host; only bundles made for it are accepted', labelText)
-    .requiredOption('--release <version>', 'version of the release in the image', versionText)
+    .requiredOption('--release <version>', 'version of the release in slot a', versionText)
     .option('--epoch <n>', 'its anti-rollback epoch', wholeNumber('--epoch', 0, 2 ** 31), 0)
     .option('--append <args>', 'further kernel arguments', kernelArguments, '')
 }

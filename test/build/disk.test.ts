@@ -150,6 +150,7 @@ describe('a machine that lacks a program', () => {
 
 async function requestFor(layout: string, target: string): Promise<DiskRequest> {
   const script = readFileSync(shop.path(`${layout}.sfdisk`), 'utf8')
-  const content = { layout: script, image: shop.path('1.0.img'), target, diskBytes: DISK_BYTES }
+  const origin = { image: shop.path('1.0.img') }
+  const content = { layout: script, origin, workDir: shop.dir, target, diskBytes: DISK_BYTES }
   return { ...content, compatible: 'test', version: '1.0', epoch: 0, append: '' }
 }
