@@ -62,7 +62,7 @@ function copyKoffi() {
   rmSync(to, { recursive: true, force: true })
   if (!existsSync('node_modules/koffi')) return
   const isRun = (path) => !statSync(path).isFile() || /(\.(cjs|js|json|node)|LICENSE\.txt)$/.test(path)
-  for (const name of ['koffi/package.json', 'koffi/LICENSE.txt', 'koffi/index.cjs', 'koffi/src', '@koromix'])
+  for (const name of ['koffi/package.json', 'koffi/LICENSE.txt', 'koffi/index.js', 'koffi/src', '@koromix'])
     cpSync(join('node_modules', name), join(to, name), { recursive: true, filter: isRun })
 }
 

@@ -18,8 +18,9 @@ import { thirdPartyLicences } from './licences.mjs'
 import { nodeLicence, requireRuntime } from './runtime.mjs'
 
 const REPO = join(import.meta.dirname, '..')
-/** What an image gets too (`AGENT` in src/build/prepare.ts); test/package compares the two. */
+/** What an image gets too (`AGENT` and `OSTREE_AGENT` in src/build/prepare.ts); test/package compares the two. */
 const AGENT = ['pine-update.cjs', 'native', 'blake3_js_bg.wasm', 'system', 'layouts']
+const OSTREE_AGENT = ['ostree-child.cjs', 'node_modules']
 /** 2020-01-01; tar warns of files from 1970. */
 const EPOCH = '1577836800'
 
@@ -46,7 +47,8 @@ function stage(folder, { runtime, nodeVersion }) {
   mkdirSync(lib, { recursive: true })
   // Without the symbols that only a debugger reads: an eighth of it.
   execFileSync('strip', ['-o', join(lib, 'node'), runtime])
-  for (const name of AGENT) cpSync(join(REPO, 'dist', name), join(lib, name), { recursive: true })
+  for (const name of [...AGENT, ...OSTREE_AGENT])
+    cpSync(join(REPO, 'dist', name), join(lib, name), { recursive: true })
   execFileSync(process.execPath, [join(REPO, 'dist/loader-files.cjs'), join(lib, 'loader')])
   // Where --help and docs look for them.
   symlinkSync('lib/layouts', join(folder, 'layouts'))

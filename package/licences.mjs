@@ -4,7 +4,7 @@ import { join } from 'node:path'
 /** Linked into the native core. */
 const STATIC_LIBRARIES = ['libzstd-dev', 'zlib1g-dev', 'liblzma-dev', 'liblz4-dev']
 
-/** The licences of everything in the one-file program and in the native core that is not ours. */
+/** The licences of everything in the one-file programs, beside them and in the native core that is not ours. */
 export function thirdPartyLicences(repo) {
   const texts = [...npmLicences(repo), ...STATIC_LIBRARIES.map(debianLicence)]
   return texts.map(([name, text]) => `==== ${name}\n\n${text.trim()}\n`).join('\n')
@@ -12,9 +12,10 @@ export function thirdPartyLicences(repo) {
 
 function npmLicences(repo) {
   const { packages } = JSON.parse(readFileSync(join(repo, 'package-lock.json'), 'utf8'))
-  const shipped = Object.entries(packages).filter(
-    ([folder, { dev, optional, devOptional }]) => folder !== '' && !dev && !optional && !devOptional,
-  )
+  const shipped = Object.entries(packages).filter(([folder, { dev, optional, devOptional }]) => {
+    const isBundled = folder !== '' && !dev && !optional && !devOptional
+    return isBundled || (/\/(koffi$|@koromix\/)/.test(folder) && existsSync(join(repo, folder)))
+  })
   return shipped.map(([folder, { version, license }]) => {
     const file = readdirSync(join(repo, folder)).find((name) => /^licen[cs]e/i.test(name))
     const text = file === undefined ? license : readFileSync(join(repo, folder, file), 'utf8')

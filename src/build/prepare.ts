@@ -15,7 +15,7 @@ export interface PrepareOptions {
 export const AGENT = ['pine-update.cjs', 'native', 'blake3_js_bg.wasm', 'system', 'layouts'] as const
 
 /** What calls libostree, beside them. */
-const OSTREE_AGENT = ['ostree-child.cjs', 'node_modules'] as const
+export const OSTREE_AGENT = ['ostree-child.cjs', 'node_modules'] as const
 const LIBOSTREE = 'libostree-1.so.1'
 
 const LIB = 'usr/lib/pine-update'

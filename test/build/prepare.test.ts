@@ -67,8 +67,8 @@ describe('the agent in a tree', () => {
     put('tree/usr/lib/x86_64-linux-gnu/libostree-1.so.1')
     await install()
     // Of another folder than that of this repository, where npm has it too.
-    const asked = `require('koffi').version`
-    const version = execFileSync(process.execPath, ['-p', asked], { cwd: shop.path(LIB), encoding: 'utf8' })
+    const asked = `import('koffi').then(({ default: { version } }) => console.log(version))`
+    const version = execFileSync(process.execPath, ['-e', asked], { cwd: shop.path(LIB), encoding: 'utf8' })
     expect(version.trim()).toMatch(/^3\./)
     expect(await shop.host.listFolder(shop.path(LIB))).toContain('ostree-child.cjs')
   })

@@ -13,7 +13,8 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { AGENT } from '../../src/build/prepare.ts'
+import { AGENT, OSTREE_AGENT } from '../../src/build/prepare.ts'
+import { LOADERS, ostree } from '../ostree/support.ts'
 import { makeArchive, run, runPackage, unpack } from '../support/archive.ts'
 import { makeBundle, makeHost, openWorkshop, slotContent } from '../support/cli.ts'
 
@@ -56,18 +57,29 @@ describe('the archive', () => {
   })
 
   test('has what an image gets, a Node, and the licences of all of it', () => {
-    expect(readdirSync(join(folder, 'lib')).sort()).toEqual([...AGENT, 'loader', 'node'].sort())
+    const inside = [...AGENT, ...OSTREE_AGENT, 'loader', 'node']
+    expect(readdirSync(join(folder, 'lib')).sort()).toEqual(inside.sort())
     expect(readdirSync(join(folder, 'lib/loader')).sort()).toEqual(['boot.img', 'core.img', 'grubx64.efi'])
     expect(readFileSync(join(folder, 'LICENSE.node'), 'utf8')).toContain('Node.js')
     expect(readFileSync(join(folder, 'LICENSE.grub'), 'utf8')).toContain('GPL-3')
     const others = readFileSync(join(folder, 'LICENSE.third-party'), 'utf8')
-    for (const name of ['commander', 'execa', 'libzstd-dev', 'liblzma-dev'])
+    for (const name of ['commander', 'execa', 'koffi 3', 'libzstd-dev', 'liblzma-dev'])
       expect(others).toContain(`==== ${name}`)
     expect(others).not.toContain('==== typescript')
   })
 })
 
 describe('an unpacked archive', () => {
+  test('calls libostree where that is installed', (context) => {
+    if (LOADERS.every(({ reason }) => reason !== undefined)) return context.skip('no libostree here')
+    const [tree, repo] = [join(dir, 'committed'), `--repo=${join(dir, 'repo')}`]
+    mkdirSync(join(tree, 'etc'), { recursive: true })
+    ostree('init', repo, '--mode=archive')
+    ostree('commit', repo, '--branch=one', '--subject=x', `--tree=dir=${tree}`)
+    const from = ['--ostree', join(dir, 'repo'), '--ref', 'one']
+    expect(pine('image', 'build', ...from, '--out', join(dir, 'one.img'))).toMatchObject({ status: 0 })
+  })
+
   test('updates a disk with nothing in the environment, not even a PATH', async () => {
     const shop = openWorkshop()
     try {
