@@ -3,7 +3,7 @@ import { type Source, sourceOf } from '../bundle/source.ts'
 import { PineError } from '../core/error.ts'
 import { withTempDir } from '../host/files.ts'
 import type { Host } from '../host/host.ts'
-import { type Ostree, type OstreeRepo, startOstree } from '../ostree/ostree.ts'
+import { type Ostree, type OstreeRepo, withOstree } from '../ostree/ostree.ts'
 import { buildImage, type ImageShape } from './image.ts'
 
 export interface CommitImages {
@@ -43,22 +43,13 @@ export function requireRoot(): void {
   })
 }
 
-export async function withRepo<T>(
-  path: string,
-  use: (repo: OstreeRepo, ostree: Ostree) => Promise<T>,
-): Promise<T> {
-  const ostree = await startOstree()
-  // Before the folder goes that it is writing to: listeners are called in their order.
-  process.once('exit', ostree.kill)
-  try {
-    return await use(await openRepo(ostree, path), ostree)
-  } finally {
-    process.off('exit', ostree.kill)
-    await ostree.close()
-  }
+/** Throws `OSTREE_NOT_FOUND`. */
+export async function withRepo<T>(path: string, use: (repo: OstreeRepo) => Promise<T>): Promise<T> {
+  return await withOstree(async (ostree) => await use(await openRepo(ostree, path)))
 }
 
-async function openRepo(ostree: Ostree, path: string): Promise<OstreeRepo> {
+/** Throws `OSTREE_NOT_FOUND`. */
+export async function openRepo(ostree: Ostree, path: string): Promise<OstreeRepo> {
   try {
     return await ostree.open({ path })
   } catch (error) {
@@ -95,6 +86,7 @@ async function buildOne(host: Host, { repo, image, request }: OneImage): Promise
   return source
 }
 
+/** Throws `OSTREE_NOT_FOUND` where the commit is not there, or not whole. */
 export async function describeCommit(repo: OstreeRepo, rev: string): Promise<Source> {
   const { commit, timestamp, subject, metadata, isPartial } = await repo.show({ rev })
   if (isPartial) {

@@ -3,11 +3,11 @@ import type { OnProgress } from '../core/progress.ts'
 import type { Region } from '../core/region.ts'
 import { copyRegion } from '../host/copy-region.ts'
 import type { Host } from '../host/host.ts'
+import { makeSlotFileSystem } from '../host/make-file-system.ts'
 import type { Partition } from '../model/layout.ts'
 import type { ImageRecord } from '../model/records.ts'
-import { type CommitOrigin, withTreeSlot } from './commit-slot.ts'
 import { detectFileSystem, requireBootable } from './file-system.ts'
-import { makeSlotFileSystem } from './slot-file-system.ts'
+import { type CommitOrigin, withTreeSlot } from './tree-slot.ts'
 
 /** Where slot a of a new disk comes from: an image, or a commit by any of its names. */
 export type SlotOrigin = { image: string } | CommitOrigin

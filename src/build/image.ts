@@ -2,6 +2,7 @@ import { dirname } from 'node:path'
 import { PineError } from '../core/error.ts'
 import { withTempDir } from '../host/files.ts'
 import type { Host } from '../host/host.ts'
+import { EXT4_FEATURES } from '../host/make-file-system.ts'
 import { fixTimes } from './ext4-times.ts'
 import { requireSecretsKept } from './secrets.ts'
 import { makeWhole } from './whole-file.ts'
@@ -136,7 +137,3 @@ async function makeExt4(host: Host, tree: string, request: ImageRequest): Promis
   await fixTimes(host, request.out, request.epochSeconds)
   await host.exec('resize2fs', ['-M', request.out], options)
 }
-
-/** None that GRUB 2.06 cannot read, and no journal. */
-export const EXT4_FEATURES =
-  'none,ext_attr,dir_index,filetype,extent,64bit,flex_bg,sparse_super2,large_file,huge_file,extra_isize,metadata_csum'

@@ -3,9 +3,12 @@ import type { OpenRegion } from '../core/region.ts'
 import type { Host } from '../host/host.ts'
 import { diskWithTable, type KnownPartition, listPartitions } from '../host/partitions.ts'
 import { readTable } from '../host/sfdisk.ts'
+import type { SlotName } from '../model/boot-state.ts'
 import { parseCmdline } from '../model/cmdline.ts'
-import { type Layout, type Partition, parseLayout, type Role } from '../model/layout.ts'
+import { type Layout, type Partition, parseLayout, type Role, slotPartition } from '../model/layout.ts'
 import { parseRehearsal, type Rehearsal, rehearsedLayout } from '../model/rehearsal.ts'
+import { openFolderMachine } from './folder-machine.ts'
+import { type SlotPlace, withMountedSlot } from './slot-partition.ts'
 
 /** A disk with our layout: the one this machine runs from, or an image file or idle disk. */
 export interface PineDisk {
@@ -13,11 +16,51 @@ export interface PineDisk {
   live: boolean
   /** A takeover is being rehearsed: the partitions are not in the table of the disk yet. */
   isRehearsal: boolean
-  layout: Layout
+  /** Null for a folder machine. */
+  layout: Layout | null
   /** Kernel command line of this boot; empty for a disk that does not run. */
   cmdline: Map<string, string>
   /** The caller closes it. */
   open(role: Role, options: { writable: boolean }): Promise<OpenRegion>
+  /** Both tree slots are on one file system: what they have in common can be there once. */
+  sharesSlots: boolean
+  /** A tree slot as a folder, for `use`: to be read only, or made anew and empty. */
+  withSlotFolder<T>(slot: SlotName, how: 'read' | 'anew', use: (folder: string) => Promise<T>): Promise<T>
+  /** Bytes that a slot can be given. */
+  slotCapacity(slot: SlotName): Promise<number>
+  /** Resolves once all that was written to the slot is on stable storage. */
+  flushSlot(slot: SlotName): Promise<void>
+}
+
+/** What follows from where the partitions are. */
+function withPartitions(
+  host: Host,
+  disk: Omit<PineDisk, 'open' | SlotVerbs> & { layout: Layout },
+  placeOf: (partition: Partition) => SlotPlace,
+): PineDisk {
+  const open: PineDisk['open'] = (role, { writable }) => {
+    const { path, offset, bytes } = placeOf(disk.layout.partitions[role])
+    return host.openRegion(path, { offset, bytes, writable })
+  }
+  return {
+    ...disk,
+    open,
+    sharesSlots: false,
+    withSlotFolder: (slot, how, use) =>
+      withMountedSlot(host, { place: placeOf(slotPartition(disk.layout, slot)), how }, use),
+    slotCapacity: async (slot) => slotPartition(disk.layout, slot).bytes,
+    async flushSlot(slot) {
+      const region = await open(`rootfs-${slot}`, { writable: true })
+      await region.flush().finally(() => region.close())
+    },
+  }
+}
+
+type SlotVerbs = 'sharesSlots' | 'withSlotFolder' | 'slotCapacity' | 'flushSlot'
+
+/** Opens what does not run: a folder, an image file or an idle disk. Throws `NOT_A_PINE_DISK`, `LAYOUT_INVALID`. */
+export async function openIdle(host: Host, path: string): Promise<PineDisk> {
+  return (await host.kindOf(path)) === 'folder' ? openFolderMachine(host, path) : openDiskImage(host, path)
 }
 
 /** Opens an image file or an idle disk. Throws `NOT_A_PINE_DISK`, `LAYOUT_INVALID`. */
@@ -26,22 +69,13 @@ export async function openDiskImage(host: Host, path: string): Promise<PineDisk>
     throw new PineError('FILE_NOT_FOUND', `there is no ${path}`)
   }
   const layout = parseLayout(await readTable(host, path), path)
-  return {
-    path,
-    live: false,
-    isRehearsal: false,
-    layout,
-    cmdline: new Map(),
-    open: openByPlace(host, path, layout),
-  }
+  const disk = { path, live: false, isRehearsal: false, layout, cmdline: new Map() }
+  return withPartitions(host, disk, onDisk(path))
 }
 
 /** Where the kernel has no device for each partition. */
-function openByPlace(host: Host, path: string, { partitions }: Layout): PineDisk['open'] {
-  return (role, { writable }) => {
-    const { offset, bytes } = partitions[role]
-    return host.openRegion(path, { offset, bytes, writable })
-  }
+function onDisk(path: string): (partition: Partition) => SlotPlace {
+  return ({ offset, bytes, uuid }) => ({ path, offset, bytes, uuid })
 }
 
 export async function isRehearsal(host: Host): Promise<boolean> {
@@ -54,6 +88,7 @@ export async function readCmdline(host: Host): Promise<PineDisk['cmdline']> {
 
 /** Finds the disk of the running root file system by the PARTUUID that the loader gave the kernel. */
 export async function openLiveDisk(host: Host): Promise<PineDisk> {
+  // The place for a container: there `openFolderMachine` of /.pine is live, with what its init handed over as `cmdline`.
   const cmdline = await readCmdline(host)
   const rehearsal = parseRehearsal(cmdline)
   if (rehearsal !== undefined) return openRehearsal(host, cmdline, rehearsal)
@@ -67,16 +102,14 @@ export async function openLiveDisk(host: Host): Promise<PineDisk> {
   const { disk: parent } = soleHolder(known, root)
   const layout = parseLayout(await readTable(host, parent), parent)
   for (const partition of Object.values(layout.partitions)) requireSame(known, parent, partition)
-  return {
-    path: parent,
-    live: true,
-    isRehearsal: false,
-    layout,
-    cmdline,
-    // By PARTUUID: device names can change between two boots, and between two lines of this program.
-    open: (role, { writable }) =>
-      host.openRegion(`/dev/disk/by-partuuid/${layout.partitions[role].uuid}`, { writable }),
-  }
+  const disk = { path: parent, live: true, isRehearsal: false, layout, cmdline }
+  // By PARTUUID: device names can change between two boots, and between two lines of this program.
+  return withPartitions(host, disk, ({ bytes, uuid }) => ({
+    path: `/dev/disk/by-partuuid/${uuid}`,
+    offset: 0,
+    bytes,
+    uuid,
+  }))
 }
 
 /** The partitions are where the kernel was told, in the middle of that of the old system. */
@@ -87,14 +120,8 @@ async function openRehearsal(
 ): Promise<PineDisk> {
   const path = await diskWithTable(host, rehearsal.tableId)
   const layout = rehearsedLayout(rehearsal)
-  return {
-    path,
-    live: true,
-    isRehearsal: true,
-    layout,
-    cmdline,
-    open: openByPlace(host, path, layout),
-  }
+  const disk = { path, live: true, isRehearsal: true, layout, cmdline }
+  return withPartitions(host, disk, onDisk(path))
 }
 
 /** The one partition with that PARTUUID: of two, nobody can say which one the loader reads. */

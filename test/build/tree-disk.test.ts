@@ -10,6 +10,7 @@ if (!isRoot) console.log('skipped: checking out a commit with its owners needs r
 const ready = isRoot && LOADERS.some(({ reason }) => reason === undefined)
 
 const SLOT = { offset: 4 * 1024 * 1024, bytes: 16 * 1024 * 1024 }
+const SLOT_B = { offset: SLOT.offset + SLOT.bytes, bytes: SLOT.bytes }
 const LAYOUT = `label: gpt
 first-lba: 2048
 name=bios-boot, size=1MiB, type=21686148-6449-6E6F-744E-656564454649
@@ -27,6 +28,7 @@ let commit: string
 beforeAll(() => {
   if (!ready) return
   shop = openWorkshop()
+  mkdirSync(shop.path('keys'))
   writeFileSync(shop.path('layout.sfdisk'), LAYOUT)
   ostree('init', `--repo=${shop.path('repo')}`, '--mode=archive')
   makeTree('tree')
@@ -48,11 +50,11 @@ function commitTree(tree: string, ref: string): string {
   return ostree('commit', where, `--branch=${ref}`, '--subject=x', `--tree=dir=${shop.path(tree)}`).trim()
 }
 
-/** Slot a, mounted for `use` as the kernel would. */
-function withSlot(use: (root: string) => void): void {
+/** A slot, mounted for `use` as the kernel would. */
+function withSlot({ offset, bytes }: typeof SLOT, access: 'ro' | 'rw', use: (root: string) => void): void {
   const root = shop.path('mounted')
   mkdirSync(root)
-  const place = `loop,ro,offset=${SLOT.offset},sizelimit=${SLOT.bytes}`
+  const place = `loop,${access},offset=${offset},sizelimit=${bytes}`
   execFileSync('mount', ['-t', 'ext4', '-o', place, shop.path('disk.img'), root])
   try {
     use(root)
@@ -65,7 +67,7 @@ function withSlot(use: (root: string) => void): void {
 describe.skipIf(!ready)('a disk whose slots are trees', () => {
   test('holds the commit, files and repository in one, in the whole of slot a', async () => {
     await shop.ok(`${BUILD} --ostree @repo --ref web/1.0`)
-    withSlot((root) => {
+    withSlot(SLOT, 'ro', (root) => {
       const repo = join(root, '.pine/repo')
       expect(ostree('rev-parse', `--repo=${repo}`, 'slot').trim()).toBe(commit)
       ostree('fsck', `--repo=${repo}`)
@@ -78,6 +80,24 @@ describe.skipIf(!ready)('a disk whose slots are trees', () => {
     })
     const { slots } = (await shop.ok('status --json --disk @disk.img')).json()
     expect(slots[0].image).toMatchObject({ digest: commit, fs: 'tree', version: '1.0' })
+    rmSync(shop.path('disk.img'))
+  })
+
+  test('takes a tree bundle to the other slot, which is then that commit and nothing else', async () => {
+    await shop.ok(`${BUILD} --ostree @repo --ref web/1.0`)
+    await shop.ok('key generate --out @keys/ci')
+    writeFileSync(shop.path('tree/etc/hosts'), 'changed')
+    const next = commitTree('tree', 'web/2.0')
+    const release = '--compatible test --release 2.0 --key @keys/ci.key --out @2.0.bundle'
+    await shop.ok(`bundle create --tree --ostree @repo --from web/1.0 --to web/2.0 ${release}`)
+    await shop.ok('apply @2.0.bundle --disk @disk.img --keyring @keys/ci.pub')
+    const { slots, trial } = (await shop.ok('status --verify --json --disk @disk.img')).json()
+    expect(trial).toMatchObject({ slot: 'b', version: '2.0' })
+    expect(slots).toMatchObject([{ verified: true }, { verified: true, image: { digest: next, fs: 'tree' } }])
+    // A file that changed since is found: read from the disk, and by its name in the commit.
+    withSlot(SLOT_B, 'rw', (root) => writeFileSync(join(root, 'etc/hosts'), 'Changed'))
+    const damaged = (await shop.pine('status --verify --json --disk @disk.img')).json()
+    expect(damaged.slots).toMatchObject([{ verified: true }, { verified: false }])
     rmSync(shop.path('disk.img'))
   })
 
