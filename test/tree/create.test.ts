@@ -35,7 +35,9 @@ describe.skipIf(!ready)('bundle create --tree', () => {
     await makeTreeBundle(shop, '2.0', { from: '1.0', more: '--full', out: 'first' })
     await new Promise((resolve) => setTimeout(resolve, 1100))
     await makeTreeBundle(shop, '2.0', { from: '1.0', more: '--full', out: 'second' })
-    expect(readFileSync(shop.path('first.bundle')).equals(readFileSync(shop.path('second.bundle')))).toBe(true)
+    expect(readFileSync(shop.path('first.bundle')).equals(readFileSync(shop.path('second.bundle')))).toBe(
+      true,
+    )
   })
 
   test('makes deltas that the ostree command takes', async () => {

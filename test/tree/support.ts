@@ -1,6 +1,12 @@
 import { execFileSync } from 'node:child_process'
 import { chmodSync, chownSync, linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { decodeManifest, encodeManifest, type TreeManifest } from '../../src/bundle/manifest.ts'
+import { openBundle } from '../../src/bundle/reader.ts'
+import { payloadBytes, writeBundle } from '../../src/bundle/writer.ts'
+import { digestOf } from '../../src/core/digest.ts'
+import { parsePrivateKey } from '../../src/trust/keys.ts'
+import { signManifest } from '../../src/trust/verify.ts'
 import { LOADERS, ostree } from '../ostree/support.ts'
 import { bootDisk } from '../support/boot-disk.ts'
 import { noise, openWorkshop, type Workshop } from '../support/cli.ts'
@@ -106,4 +112,39 @@ export function bootstate(shop: Workshop): Buffer {
 /** What the loader, or the init of a container, does with the machine; the slot it starts. */
 export function boot(shop: Workshop): Promise<string | null> {
   return bootDisk(shop.host, shop.path('host'))
+}
+
+interface Lie {
+  change?: (manifest: TreeManifest) => TreeManifest
+  /** Other bytes in the one segment, of which the manifest knows. */
+  spoil?: (payload: Buffer) => Buffer
+}
+
+/** The same bundle with a manifest that says something else, signed by the same key. */
+export async function relabel(
+  shop: Workshop,
+  name: string,
+  { change = (manifest) => manifest, spoil = (payload) => payload }: Lie,
+): Promise<void> {
+  const bytes = readFileSync(shop.path(name))
+  const opened = await openBundle(shop.host.readSource(shop.path(name)))
+  await opened.close()
+  const before = decodeManifest(opened.manifestBytes)
+  if (!('tree' in before)) throw new Error('the bundle is of an image')
+  const payload = spoil(Buffer.from(bytes.subarray(bytes.length - payloadBytes(before))))
+  let at = 0
+  const segments = before.variants.map((variant) =>
+    variant.segments.map((segment) => {
+      at += segment.bytes
+      return { ...segment, digest: digestOf(payload.subarray(at - segment.bytes, at)) }
+    }),
+  )
+  const variants = before.variants.map((variant, index) => ({ ...variant, segments: segments[index] ?? [] }))
+  const manifest = change({ ...before, variants })
+  const key = parsePrivateKey(readFileSync(shop.path('keys/ci.key'), 'utf8'))
+  const signatures = [signManifest(encodeManifest(manifest), key)]
+  const out: Buffer[] = []
+  const parts = { manifest, signatures, payload: [payload] }
+  await writeBundle(parts, async (piece) => void out.push(Buffer.from(piece)))
+  writeFileSync(shop.path(name), Buffer.concat(out))
 }
