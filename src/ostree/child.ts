@@ -1,4 +1,5 @@
 // The process that libostree is loaded into. It lives as long as whoever started it wants, and no longer than they do.
+import type { Binding } from './bind.ts'
 import { openLibrary } from './library.ts'
 import { type FromChild, sendable, type ToChild } from './messages.ts'
 import { type RunningTask, startSession, type Task } from './session.ts'
@@ -48,6 +49,19 @@ async function end(): Promise<void> {
   process.exit(0)
 }
 
+// prctl(2), linux/prctl.h
+const PR_SET_PDEATHSIG = 1
+const SIGKILL = 9
+
+/**
+ * Where who started us is killed, the lock of the machine goes with them, and the next one may begin to write where we still
+ * do. What is half done then, the next transaction clears away.
+ */
+function dieWithParent(binding: Binding): void {
+  const { prctl } = binding.functions({ cancellable: undefined, keep: () => undefined })
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) !== 0) throw new Error('prctl refused PR_SET_PDEATHSIG')
+}
+
 async function main(): Promise<void> {
   // A terminal sends them to us too; whoever started us decides what is to end.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
@@ -55,6 +69,7 @@ async function main(): Promise<void> {
   const { PINE_OSTREE_FFI: ffi, PINE_OSTREE_LIBRARY: file } = process.env
   try {
     const binding = await openLibrary({ ffi, file })
+    dieWithParent(binding)
     const run = startSession(binding)
     process.on('message', (message: ToChild) => {
       if ('cancel' in message) return running.get(message.cancel)?.cancel()

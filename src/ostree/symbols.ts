@@ -73,6 +73,7 @@ const long = true
 export const SYMBOLS = {
   // ---- the C library
   syncfs: { result: none('i32'), args: ['i32'], long },
+  prctl: { result: none('i32'), args: ['i32', 'u64', 'u64', 'u64', 'u64'] },
   setxattr: { result: none('i32'), args: ['text', 'text', 'bytes', 'u64', 'i32'] },
 
   // ---- GLib

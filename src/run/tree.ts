@@ -7,7 +7,7 @@ import type { OnProgress } from '../core/progress.ts'
 import { dropFolderCache, makeFolder } from '../host/folder.ts'
 import type { Host } from '../host/host.ts'
 import { otherSlot, type SlotName } from '../model/boot-state.ts'
-import { type OstreeRepo, withOstree } from '../ostree/ostree.ts'
+import { type Ostree, type OstreeRepo, withOstree } from '../ostree/ostree.ts'
 import {
   checkoutSlot,
   problemOfRepo,
@@ -84,8 +84,7 @@ export async function writeTree(
     const delta = join(folder, SLOT_FOLDER, 'delta')
     await receive(host, { delta, source, onProgress })
     await withOstree(async (ostree) => {
-      const repo = await ostree.init({ path: slotRepo(folder), mode: 'bare' })
-      await takeBase(repo, { disk, slot: otherSlot(slot), source })
+      const repo = await startRepo(ostree, { host, disk, slot, folder, source })
       await repo.applyDelta({ file: delta }, { signal })
       await host.removeFile(delta)
       await requireCommit(repo, commit)
@@ -117,18 +116,38 @@ async function receive(host: Host, { delta, source, onProgress }: Receiving): Pr
   }
 }
 
-/** Links where both slots may have one file; else copies, each compared with its name once more. */
-async function takeBase(
-  repo: OstreeRepo,
-  { disk, slot, source }: { disk: PineDisk; slot: SlotName; source: TreeSource },
-): Promise<void> {
-  const { variant, files, signal } = source
-  const { base } = variant
-  if (base === undefined) return
-  const trusted = disk.sharesSlots && files === 'link'
-  await disk.withSlotFolder(slot, 'read', (folder) =>
-    repo.pullLocal({ from: slotRepo(folder), refs: [base.commit], trusted }, { signal }),
-  )
+interface Starting {
+  host: Host
+  disk: PineDisk
+  slot: SlotName
+  /** Of the slot. */
+  folder: string
+  source: TreeSource
+}
+
+/** A big repository on a slow disk. */
+const COPY = { timeoutMs: 3_600_000 }
+
+/**
+ * The repository of the slot, with what the base has: as links where both slots may have one file, else as copies. libostree
+ * links whatever it can, so the copies are made without it; `verify-tree` reads each of them.
+ */
+async function startRepo(
+  ostree: Ostree,
+  { host, disk, slot, folder, source }: Starting,
+): Promise<OstreeRepo> {
+  const { base } = source.variant
+  const path = slotRepo(folder)
+  const links = disk.sharesSlots && source.files === 'link'
+  return await disk.withSlotFolder(otherSlot(slot), 'read', async (running) => {
+    if (base !== undefined && !links) await host.exec('cp', ['--archive', slotRepo(running), path], COPY)
+    const repo = await ostree.init({ path, mode: 'bare' })
+    if (base !== undefined && links) {
+      const request = { from: slotRepo(running), refs: [base.commit], trusted: true }
+      await repo.pullLocal(request, { signal: source.signal })
+    }
+    return repo
+  })
 }
 
 /** What was signed decides, and not what the delta says of itself. */

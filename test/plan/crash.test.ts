@@ -10,6 +10,7 @@ import { factsOf, imageOf } from '../support/facts.ts'
 
 const now = new Date('2026-01-01T00:00:00Z')
 const release = { ...imageOf('2.0'), digest: 'new' }
+const tree = { ...release, fs: 'tree' }
 
 // Starting points: each is a machine that a real life of updates reaches.
 const fresh = factsOf({ a: '1.0' })
@@ -41,6 +42,8 @@ const bad = { healthy: false, reason: 'web: no answer' }
 
 const STORIES: Record<string, [Facts, (facts: Facts) => Plan]> = {
   'apply to a fresh disk': [fresh, (facts) => planApply(facts, release, options)],
+  'apply a tree': [fresh, (facts) => planApply(facts, tree, options)],
+  'apply a tree over the older one': [updated, (facts) => planApply(facts, tree, options)],
   'apply over the older release': [updated, (facts) => planApply(facts, release, options)],
   'apply over an armed release that never booted': [armed, (facts) => planApply(facts, release, options)],
   'apply over a rejected release': [rejected, (facts) => planApply(facts, release, options)],
@@ -62,9 +65,14 @@ function worldOf(facts: Facts): World {
   return { boot: facts.boot, content: { a: content('a'), b: content('b') }, unflushed: [] }
 }
 
+function broughtBy(step: Step): string[] {
+  if (step.kind === 'write-image') return [step.image]
+  return step.kind === 'write-tree' ? [step.commit] : []
+}
+
 /** Outcomes in which the machine boots neither something it had nor the release that the plan brings. */
 function bricks(plan: Plan, world: World): unknown[] {
-  const brought = plan.steps.flatMap((step) => (step.kind === 'write-image' ? [step.image] : []))
+  const brought = plan.steps.flatMap(broughtBy)
   const whole = new Set([...Object.values(world.content).filter((held) => held !== 'torn'), ...brought])
   return crashOutcomes(plan, world).filter(({ boots }) => boots === null || !whole.has(boots))
 }
@@ -78,8 +86,8 @@ describe.each(Object.entries(STORIES))('%s', (_, [facts, makePlan]) => {
   })
 
   test('never writes to the slot that runs', () => {
-    const written = plan.steps.filter((step) => step.kind === 'write-image')
-    expect(written.filter(({ slot }) => slot === facts.booted)).toEqual([])
+    const written = plan.steps.filter((step) => broughtBy(step).length > 0)
+    expect(written.filter((step) => 'slot' in step && step.slot === facts.booted)).toEqual([])
   })
 
   test('arms at most once, after a flush and a verification', () => {
@@ -88,9 +96,10 @@ describe.each(Object.entries(STORIES))('%s', (_, [facts, makePlan]) => {
     expect(arms.length).toBeLessThanOrEqual(1)
     if (arms.length === 0) return
     const before = kinds.slice(0, kinds.indexOf('arm-slot'))
-    expect(before).toContain('verify-image')
-    if (before.includes('write-image')) {
-      const order: Step['kind'][] = ['disarm-slot', 'write-image', 'flush-slot', 'verify-image']
+    const kind = before.includes('verify-tree') ? 'tree' : 'image'
+    expect(before).toContain(`verify-${kind}`)
+    if (plan.steps.some((step) => broughtBy(step).length > 0)) {
+      const order: Step['kind'][] = ['disarm-slot', `write-${kind}`, 'flush-slot', `verify-${kind}`]
       expect(before.filter((kind) => order.includes(kind))).toEqual(order)
     }
   })
