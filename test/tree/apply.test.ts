@@ -92,7 +92,7 @@ describe.skipIf(!ready)('an update of a tree', () => {
   test('as copies: the slots share no file, and a tree none with its repository', async () => {
     rmSync(shop.path('host'), { recursive: true })
     await shop.ok(
-      'folder build @host --ostree @repo --rev web/1.0 --compatible test --release 1.0 --files copy',
+      'folder build @host --ostree @repo --ref web/1.0 --compatible test --release 1.0 --files copy',
     )
     await makeTreeBundle(shop, '2.0', { from: '1.0' })
     await shop.ok(`apply @2.0.bundle ${ON_FOLDER}`)

@@ -83,11 +83,11 @@ describe.skipIf(!ready)('bundle create --tree', () => {
 describe.skipIf(!ready)('folder build', () => {
   const names = '--compatible test --release 1.0'
   test('refuses a folder that is there, and a commit that is not; leaves nothing', async () => {
-    const taken = await shop.pine(`folder build @host --ostree @repo --rev web/1.0 ${names} --json`)
+    const taken = await shop.pine(`folder build @host --ostree @repo --ref web/1.0 ${names} --json`)
     expect([taken.exit, taken.json().error.code]).toEqual([2, 'FILE_EXISTS'])
-    const unknown = await shop.pine(`folder build @new --ostree @repo --rev web/0 ${names} --json`)
+    const unknown = await shop.pine(`folder build @new --ostree @repo --ref web/0 ${names} --json`)
     expect([unknown.exit, unknown.json().error.code]).toEqual([2, 'OSTREE_NOT_FOUND'])
-    const dry = await shop.ok(`folder build @new --ostree @repo --rev web/1.0 ${names} --dry-run`)
+    const dry = await shop.ok(`folder build @new --ostree @repo --ref web/1.0 ${names} --dry-run`)
     expect(dry.stdout).toContain('would make')
     const left = (await shop.host.listFolder(shop.dir)).filter((name) => name.startsWith('new'))
     expect(left).toEqual([])
@@ -96,7 +96,7 @@ describe.skipIf(!ready)('folder build', () => {
   test('refuses a commit with a /.pine of its own', async () => {
     await shop.host.exec('mkdir', ['-p', shop.path('odd/.pine/repo')])
     ostree('commit', `--repo=${shop.path('repo')}`, '--branch=odd', `--tree=dir=${shop.path('odd')}`)
-    const ran = await shop.pine(`folder build @new --ostree @repo --rev odd ${names} --json`)
+    const ran = await shop.pine(`folder build @new --ostree @repo --ref odd ${names} --json`)
     expect([ran.exit, ran.json().error.code]).toEqual([2, 'TREE_INVALID'])
   })
 

@@ -42,7 +42,7 @@ async function fillTemplate(shop: Workshop): Promise<void> {
     const branch = [`--branch=web/${version}`, `--tree=dir=${shop.path(`tree-${version}`)}`]
     ostree('commit', repo, ...branch, `--subject=release ${version}`, '--timestamp=@1750000000')
   }
-  await shop.ok('folder build @host --ostree @repo --rev web/1.0 --compatible test --release 1.0')
+  await shop.ok('folder build @host --ostree @repo --ref web/1.0 --compatible test --release 1.0')
   await bootDisk(shop.host, shop.path('host'))
 }
 
