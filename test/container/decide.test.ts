@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { encodeEnvBlock } from '../../src/boot/env-block.ts'
-import { canLoad, LOADER_CASES, type LoaderCase } from '../../vm-tests/loader-cases.ts'
 import { predict } from '../../vm-tests/lib/prediction.ts'
+import { canLoad, LOADER_CASES, type LoaderCase } from '../../vm-tests/loader-cases.ts'
 import { anyBootState } from '../model/boot-states.ts'
 
 const BLOCK_BYTES = 1024
@@ -28,7 +28,10 @@ const TARGETS = ['a', 'b', 'r'] as const
 function decide(cases: readonly LoaderCase[]) {
   const input = Buffer.concat(
     cases.flatMap((one) => {
-      const loadable = TARGETS.reduce((bits, target, index) => bits | (Number(canLoad(one, target)) << index), 0)
+      const loadable = TARGETS.reduce(
+        (bits, target, index) => bits | (Number(canLoad(one, target)) << index),
+        0,
+      )
       return [one.env0, one.env1, Buffer.from([loadable, one.readOnly ? 0 : 1])]
     }),
   )

@@ -19,7 +19,8 @@ import { realHost } from '../../src/host/real-host.ts'
 import type { BootState } from '../../src/model/boot-state.ts'
 
 const REPO = join(import.meta.dirname, '../..')
-const APPLETS = 'sh cat cp mv rm ls mkdir mktemp stat awk cmp readlink grep chown chmod dirname sync sleep rmdir touch mount umount'
+const APPLETS =
+  'sh cat cp mv rm ls mkdir mktemp stat awk cmp readlink grep chown chmod dirname sync sleep rmdir touch umount chroot'
 const FOLDERS = 'bin sbin usr etc var/lib home root srv tmp proc sys dev run mnt lib'
 
 export const PROBLEM = process.getuid?.() === 0 ? undefined : 'starting containers needs root'
@@ -53,7 +54,10 @@ export interface Container {
   state(): Promise<BootState>
   setState(change: (state: BootState) => BootState): Promise<void>
   /** Starts it as a host does; what its init and the shim print, and how it ended. */
-  start(how?: 'pivot' | 'chroot' | 'no-mounts'): { output: string; status: number | null; signal: string | null }
+  start(
+    how?: keyof typeof HOW,
+    timeoutMs?: number,
+  ): { output: string; status: number | null; signal: string | null }
   close(): void
 }
 
@@ -73,7 +77,8 @@ export function makeContainer(init: string, state: BootState): Container {
     writeFileSync(path(name), text)
     chmodSync(path(name), mode)
   }
-  for (const name of ['.pine/root', '.pine/outer', '.pine/etc', '.pine/lib']) mkdirSync(path(name), { recursive: true })
+  for (const name of ['.pine/root', '.pine/outer', '.pine/etc', '.pine/lib'])
+    mkdirSync(path(name), { recursive: true })
   for (const name of ['container-etc', 'etc-merge'])
     copyFileSync(join(REPO, 'src/system', name), path(`.pine/lib/${name}`))
   chmodSync(path('.pine/lib/etc-merge'), 0o755)
@@ -103,7 +108,7 @@ export function makeContainer(init: string, state: BootState): Container {
       const { state: before } = await readBootState(region)
       await writeBootState(region, change(before), before.sequence).finally(() => region.close())
     },
-    start: (how = 'pivot') => start(root, how),
+    start: (how = 'pivot', timeoutMs = 30_000) => start(root, how, timeoutMs),
     close: () => rmSync(top, { recursive: true, force: true }),
   }
 }
@@ -114,16 +119,16 @@ mount --bind "$1" "$1"
 mount -t proc proc "$1/proc"
 cd "$1"
 `
-/** As LXC does; as chroot does; and without the right to mount. */
+/** As LXC does, and as chroot does; the last one may not mount. */
 const HOW = {
   pivot: `${PREPARE} pivot_root . mnt; exec chroot . /bin/sh -c 'umount -l /mnt; exec /sbin/init'`,
   chroot: `${PREPARE} exec chroot . /sbin/init`,
-  'no-mounts': `${PREPARE} exec capsh --drop=cap_sys_admin -- -c 'exec chroot . /sbin/init'`,
+  'no-mounts': `${PREPARE} exec setpriv --bounding-set -sys_admin chroot . /sbin/init`,
 }
 
-function start(root: string, how: keyof typeof HOW) {
+function start(root: string, how: keyof typeof HOW, timeout: number) {
   const words = ['--mount', '--pid', '--fork', '--kill-child', 'sh', '-c', HOW[how], 'sh', root]
-  const { stdout, stderr, status, signal } = spawnSync('unshare', words, { encoding: 'utf8', timeout: 30_000 })
+  const { stdout, stderr, status, signal } = spawnSync('unshare', words, { encoding: 'utf8', timeout, killSignal: 'SIGKILL' })
   if (existsSync(join(root, 'proc/1'))) throw new Error('the container left mounts behind')
   return { output: stdout + stderr, status, signal }
 }
