@@ -5,6 +5,7 @@ import { nativeHashing } from '../host/native.ts'
 import type { SlotName } from '../model/boot-state.ts'
 import type { ImageRecord } from '../model/records.ts'
 import { type Machine, readRecords } from '../run/machine.ts'
+import { problemOfTree } from '../run/tree.ts'
 import type { SlotStatus } from './status.ts'
 
 export interface Verified {
@@ -51,8 +52,8 @@ async function problemOf(
 ): Promise<PineError | null | undefined> {
   const { slot, image } = recorded
   try {
-    const found = await digestOfSlot(machine, recorded, onProgress)
-    if (found === image.digest) return undefined
+    const found = await foundIn(machine, recorded, onProgress)
+    if (found === undefined) return undefined
     const now = (await readRecords(machine)).slots[slot]
     return now?.writtenAt === image.writtenAt && now.digest === image.digest
       ? mismatch(recorded, found)
@@ -61,6 +62,19 @@ async function problemOf(
     if (error instanceof PineError) return error
     throw error
   }
+}
+
+/** Undefined where it is what is recorded. */
+async function foundIn(
+  machine: Machine,
+  recorded: Recorded,
+  onProgress: OnProgress,
+): Promise<string | undefined> {
+  const { slot, image } = recorded
+  if (image.fs === 'tree')
+    return await problemOfTree(machine.disk, { slot, commit: image.digest, onProgress })
+  const digest = await digestOfSlot(machine, recorded, onProgress)
+  return digest === image.digest ? undefined : digest.slice(0, 12)
 }
 
 async function digestOfSlot(
@@ -83,7 +97,7 @@ function mismatch({ slot, booted, image }: Recorded, found: string): PineError {
   const { version, digest } = image
   return new PineError(
     'IMAGE_MISMATCH',
-    `slot ${slot} holds ${found.slice(0, 12)}, expected ${version} (${digest.slice(0, 12)}), which was read back when it was written`,
+    `slot ${slot} holds ${found}, expected ${version} (${digest.slice(0, 12)}), which was read back when it was written`,
     {
       hint: booted
         ? 'the release that runs was changed on the disk: look at dmesg and smartctl, then roll back or apply a full bundle'

@@ -9,9 +9,12 @@ import { writeMeta } from './grub-state.ts'
 
 export interface NewBootstate {
   state: BootState
-  script: Omit<GrubCfgValues, 'sleepSeconds'>
+  /** Null where no GRUB reads it, as in a container. */
+  script: Omit<GrubCfgValues, 'sleepSeconds'> | null
   records: Records
 }
+
+type Script = NonNullable<NewBootstate['script']>
 
 /** How long the loader waits where nothing can be booted. */
 const SLEEP_SECONDS = 30
@@ -22,18 +25,18 @@ export async function writeNewBootstate(
   region: Region,
   { state, script, records }: NewBootstate,
 ): Promise<void> {
-  const grubCfg = await renderScript(host, script)
+  const grubCfg = script === null ? '' : await renderScript(host, script)
   await region.write(formatBootstate({ state, grubCfg }), 0)
   // Twice: from the first day a bad sector leaves one of the two copies.
   for (let copies = 0; copies < 2; copies++) await writeMeta(region, records)
 }
 
 /** Another script for a loader that does not read it yet: the write is not atomic. */
-export async function writeScript(host: Host, region: Region, script: NewBootstate['script']): Promise<void> {
+export async function writeScript(host: Host, region: Region, script: Script): Promise<void> {
   await region.write(encodeGrubCfg(await renderScript(host, script)), AREA['grub.cfg'].offset)
 }
 
-async function renderScript(host: Host, script: NewBootstate['script']): Promise<string> {
+async function renderScript(host: Host, script: Script): Promise<string> {
   const template = (await readAsset(host, 'grub.cfg')).toString()
   return renderGrubCfg(template, { ...script, sleepSeconds: SLEEP_SECONDS })
 }

@@ -3,7 +3,7 @@ import { type Source, sourceOf } from '../bundle/source.ts'
 import { PineError } from '../core/error.ts'
 import { withTempDir } from '../host/files.ts'
 import type { Host } from '../host/host.ts'
-import { type Ostree, type OstreeRepo, startOstree } from '../ostree/ostree.ts'
+import { type Ostree, type OstreeRepo, withOstree } from '../ostree/ostree.ts'
 import { buildImage, type ImageShape } from './image.ts'
 
 export interface CommitImages {
@@ -36,26 +36,20 @@ export async function buildCommitImages(host: Host, request: CommitImages): Prom
 }
 
 /** As for a tar file: owners, modes and extended attributes are part of a release. */
-function requireRoot(): void {
+export function requireRoot(): void {
   if (process.getuid?.() === 0) return
   throw new PineError('NOT_ROOT', 'checking out a commit with its owners needs root', {
     hint: 'run the command as root, or give a folder',
   })
 }
 
-async function withRepo<T>(path: string, use: (repo: OstreeRepo) => Promise<T>): Promise<T> {
-  const ostree = await startOstree()
-  // Before the folder goes that it is writing to: listeners are called in their order.
-  process.once('exit', ostree.kill)
-  try {
-    return await use(await openRepo(ostree, path))
-  } finally {
-    process.off('exit', ostree.kill)
-    await ostree.close()
-  }
+/** Throws `OSTREE_NOT_FOUND`. */
+export async function withRepo<T>(path: string, use: (repo: OstreeRepo) => Promise<T>): Promise<T> {
+  return await withOstree(async (ostree) => await use(await openRepo(ostree, path)))
 }
 
-async function openRepo(ostree: Ostree, path: string): Promise<OstreeRepo> {
+/** Throws `OSTREE_NOT_FOUND`. */
+export async function openRepo(ostree: Ostree, path: string): Promise<OstreeRepo> {
   try {
     return await ostree.open({ path })
   } catch (error) {
@@ -92,7 +86,8 @@ async function buildOne(host: Host, { repo, image, request }: OneImage): Promise
   return source
 }
 
-async function describeCommit(repo: OstreeRepo, rev: string): Promise<Source> {
+/** Throws `OSTREE_NOT_FOUND` where the commit is not there, or not whole. */
+export async function describeCommit(repo: OstreeRepo, rev: string): Promise<Source> {
   const { commit, timestamp, subject, metadata, isPartial } = await repo.show({ rev })
   if (isPartial) {
     throw new PineError('OSTREE_NOT_FOUND', `the repository has commit ${commit} only in part`, {

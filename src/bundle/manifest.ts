@@ -43,14 +43,18 @@ export interface Span {
   readonly bytes: number
 }
 
-/** A run of the bundle that is checked, and unpacked, as one. */
-export interface SegmentEntry {
+/** A run of the bundle that is checked as one. */
+export interface StoredSegment {
   /** In the bundle. */
   readonly bytes: number
-  /** Once unpacked. */
-  readonly rawBytes: number
   /** Of the bytes in the bundle. */
   readonly digest: Digest
+}
+
+/** One that is also unpacked as one. */
+export interface SegmentEntry extends StoredSegment {
+  /** Once unpacked. */
+  readonly rawBytes: number
 }
 
 /** One way to make the image: from a base, or from nothing. */
@@ -77,8 +81,27 @@ interface CodecNeed {
   readonly version?: string
 }
 
+/** An OSTree commit, SHA-256 in hex, and what its objects take: each by itself, in blocks of 4 KiB. */
+export interface TreeRef {
+  readonly commit: string
+  readonly bytes: number
+}
+
+/** One way to make the tree: an OSTree static delta, cut into segments that are stored as they are. */
+export interface TreeVariant {
+  /** The commit that the delta copies from; none in a full one. */
+  readonly base?: Pick<TreeRef, 'commit'>
+  /** What objects take that the base does not have, as in `TreeRef`. */
+  readonly newBytes: number
+  /** Memory an apply needs beside the runtime's own, that of libostree included. */
+  readonly memoryBytes: number
+  readonly segments: readonly StoredSegment[]
+}
+
 /** All a bundle says: what it makes, from what, for whom, and each byte that follows. */
-export interface Manifest {
+export type Manifest = ImageManifest | TreeManifest
+
+interface AnyManifest {
   readonly format: number
   /** The kind of host, such as `web-x86`. */
   readonly compatible: string
@@ -89,13 +112,38 @@ export interface Manifest {
   /** Seconds since 1970, UTC. */
   readonly created: number
   readonly expires?: number
+  /** What the release was made of, for people. */
+  readonly source?: Source
+}
+
+export interface ImageManifest extends AnyManifest {
   readonly image: ImageEntry
   /** In the order in which their segments are in the bundle. */
   readonly variants: readonly Variant[]
   /** Absolute paths inside the image. */
   readonly kernel?: { readonly linux: string; readonly initrd: string }
-  /** What the image was made of, for people. */
-  readonly source?: Source
+}
+
+export interface TreeManifest extends AnyManifest {
+  readonly tree: TreeRef
+  /** In the order in which their segments are in the bundle. */
+  readonly variants: readonly TreeVariant[]
+}
+
+/** What the bundle of either kind makes: `digest` is a commit for a tree. */
+export interface Content extends ImageRef {
+  readonly fs: ImageFileSystem | 'tree'
+}
+
+export function contentOf(manifest: Manifest): Content {
+  if ('tree' in manifest) return { digest: manifest.tree.commit, bytes: manifest.tree.bytes, fs: 'tree' }
+  const { digest, bytes, fs } = manifest.image
+  return { digest, bytes, fs }
+}
+
+/** Digest or commit that a variant is made from. */
+export function baseOf({ base }: Variant | TreeVariant): Digest | undefined {
+  return base && ('commit' in base ? base.commit : base.digest)
 }
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
@@ -130,13 +178,18 @@ const VariantSchema = v.strictObject({
   changes: v.exactOptional(SegmentSchema),
 })
 
-const ManifestSchema = v.strictObject({
+const ANY = {
   format: v.literal(FORMAT_VERSION),
   compatible: label,
   version: v.pipe(v.string(), v.check(isVersion, 'expected a version such as 1.2 or 1.2-rc1')),
   epoch: count,
   created: count,
   expires: v.exactOptional(count),
+  source: v.exactOptional(SourceSchema),
+}
+
+const ImageManifestSchema = v.strictObject({
+  ...ANY,
   image: v.strictObject({
     bytes: v.pipe(count, v.minValue(1), v.maxValue(MAX_IMAGE_BYTES)),
     fs: v.picklist(IMAGE_FILE_SYSTEMS),
@@ -155,10 +208,39 @@ const ManifestSchema = v.strictObject({
   }),
   variants: v.pipe(v.array(VariantSchema), v.minLength(1), v.maxLength(MAX_VARIANTS)),
   kernel: v.exactOptional(v.strictObject({ linux: path, initrd: path })),
-  source: v.exactOptional(SourceSchema),
+})
+
+const TreeVariantSchema = v.strictObject({
+  base: v.exactOptional(v.strictObject({ commit: digest })),
+  newBytes: count,
+  memoryBytes: count,
+  segments: v.pipe(v.array(v.strictObject({ bytes: segmentBytes, digest })), v.minLength(1)),
+})
+
+const TreeManifestSchema = v.strictObject({
+  ...ANY,
+  tree: v.strictObject({ commit: digest, bytes: v.pipe(count, v.minValue(1), v.maxValue(MAX_IMAGE_BYTES)) }),
+  variants: v.pipe(v.array(TreeVariantSchema), v.minLength(1), v.maxLength(MAX_VARIANTS)),
 })
 
 export function encodeManifest(manifest: Manifest): Buffer {
+  return 'tree' in manifest ? encodeTreeManifest(manifest) : encodeImageManifest(manifest)
+}
+
+function encodeTreeManifest({ tree, variants, source, ...rest }: TreeManifest): Buffer {
+  return encodeCanonical({
+    ...rest,
+    ...(source && { source: encodeSource(source) }),
+    tree: { ...tree, commit: rawDigest(tree.commit) },
+    variants: variants.map(({ base, segments, ...variant }) => ({
+      ...variant,
+      ...(base && { base: { commit: rawDigest(base.commit) } }),
+      segments: segments.map(withRawDigest),
+    })),
+  })
+}
+
+function encodeImageManifest(manifest: ImageManifest): Buffer {
   const { image, variants, kernel, source, ...rest } = manifest
   const { order, ...place } = image
   return encodeCanonical({
@@ -186,10 +268,16 @@ export function encodeManifest(manifest: Manifest): Buffer {
  */
 export function decodeManifest(bytes: Buffer): Manifest {
   // A manifest of eight megabytes can be wrong in a million places, and each would be described.
-  const result = v.safeParse(ManifestSchema, decodeCanonical(bytes), { abortEarly: true })
+  const value = decodeCanonical(bytes)
+  const isTree = typeof value === 'object' && value !== null && 'tree' in value
+  const schema = isTree ? TreeManifestSchema : ImageManifestSchema
+  const result = v.safeParse(schema, value, { abortEarly: true })
   if (!result.success) throw malformed(describeIssue(result.issues[0]))
-  checkConsistency(result.output)
-  return result.output
+  const manifest: Manifest = result.output
+  if (!('tree' in manifest)) checkImage(manifest)
+  const { created, expires } = manifest
+  if (expires !== undefined && expires <= created) throw malformed('it expires before it was created')
+  return manifest
 }
 
 /** Chunks of the image; the last one may be short. */
@@ -206,14 +294,13 @@ export function chunkRange(
   return { offset, bytes: Math.min(image.chunkBytes, image.bytes - offset) }
 }
 
-function checkConsistency({ image, variants, created, expires }: Manifest): void {
+function checkImage({ image, variants }: ImageManifest): void {
   const chunks = chunkCount(image)
   if (image.chunks.length !== chunks * DIGEST_BYTES) {
     throw malformed(`image.chunks has ${image.chunks.length} bytes, expected ${chunks * DIGEST_BYTES}`)
   }
   if (image.order) checkOrder(image.order, image.bytes)
   for (const variant of variants) checkVariant(variant)
-  if (expires !== undefined && expires <= created) throw malformed('it expires before it was created')
 }
 
 function checkOrder(order: readonly Span[], imageBytes: number): void {
@@ -237,7 +324,7 @@ function describeIssue(issue: v.BaseIssue<unknown>): string {
   return `${v.getDotPath(issue) ?? 'manifest'}: ${issue.message}`
 }
 
-function withRawDigest({ digest, ...entry }: ImageRef | SegmentEntry): Canonical {
+function withRawDigest({ digest, ...entry }: ImageRef | StoredSegment): Canonical {
   return { ...entry, digest: rawDigest(digest) }
 }
 

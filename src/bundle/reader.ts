@@ -3,13 +3,19 @@ import { PineError } from '../core/error.ts'
 import type { ByteSource } from '../core/region.ts'
 import { type ByteReader, readBytes } from './byte-reader.ts'
 import { type BundleHeader, decodeHeader, HEADER_BYTES, startsLikeABundle } from './header.ts'
-import type { SegmentEntry, Variant } from './manifest.ts'
+import type { SegmentEntry, StoredSegment } from './manifest.ts'
 import { type BundleSignature, decodeSignatures, signaturesBytes } from './signatures.ts'
 import { segmentsBytes } from './writer.ts'
 
+/** What a variant of either kind sends. */
+export interface Sent<S extends StoredSegment = StoredSegment> {
+  readonly segments: readonly S[]
+  readonly changes?: SegmentEntry
+}
+
 /** A segment as it arrived, its digest checked. `payload` is valid until the next one is asked for. */
-export interface ArrivedSegment {
-  readonly entry: SegmentEntry
+export interface ArrivedSegment<S extends StoredSegment = SegmentEntry> {
+  readonly entry: S
   readonly payload: Uint8Array
 }
 
@@ -25,14 +31,17 @@ export interface OpenedBundle {
    * `BUNDLE_TRUNCATED`, `BUNDLE_CORRUPT`, and at the end `BUNDLE_MALFORMED` when bytes follow that nothing names. What is named
    * behind them is not read: other variants, and the lists of changes.
    */
-  segments(variants: readonly Variant[], chosen: Variant): AsyncGenerator<ArrivedSegment, void, undefined>
+  segments<S extends StoredSegment>(
+    variants: readonly Sent<S>[],
+    chosen: Sent<S>,
+  ): AsyncGenerator<ArrivedSegment<S>, void, undefined>
   /**
    * The list of changes of one variant, which has one, as it is packed; its digest is checked. Everything before it is
    * passed over. Throws as `segments` does.
    */
-  changes(variants: readonly Variant[], chosen: Variant): Promise<Buffer>
+  changes(variants: readonly Sent[], chosen: Sent): Promise<Buffer>
   /** Every segment of every variant, and every list of changes, for checking alone. */
-  allSegments(variants: readonly Variant[]): AsyncGenerator<SegmentEntry, void, undefined>
+  allSegments(variants: readonly Sent[]): AsyncGenerator<StoredSegment, void, undefined>
   /** Lets the source go; needed where `segments` is not read to its end. */
   close(): Promise<void>
 }
@@ -71,14 +80,14 @@ async function readHeader(reader: ByteReader): Promise<BundleHeader> {
   return decodeHeader(bytes)
 }
 
-async function* readVariant(
+async function* readVariant<S extends StoredSegment>(
   reader: ByteReader,
-  variants: readonly Variant[],
-  chosen: Variant,
-): AsyncGenerator<ArrivedSegment, void, undefined> {
+  variants: readonly Sent<S>[],
+  chosen: Sent<S>,
+): AsyncGenerator<ArrivedSegment<S>, void, undefined> {
   const index = variants.indexOf(chosen)
   try {
-    const before = variants.slice(0, index).reduce((sum, variant) => sum + segmentsBytes(variant), 0)
+    const before = variants.slice(0, index).reduce<number>((sum, variant) => sum + segmentsBytes(variant), 0)
     await passOver(reader, before)
     yield* readSegments(reader, chosen.segments)
     const isLast = index === variants.length - 1 && variants.every(({ changes }) => changes === undefined)
@@ -88,18 +97,14 @@ async function* readVariant(
   }
 }
 
-async function readChanges(
-  reader: ByteReader,
-  variants: readonly Variant[],
-  chosen: Variant,
-): Promise<Buffer> {
+async function readChanges(reader: ByteReader, variants: readonly Sent[], chosen: Sent): Promise<Buffer> {
   const { changes } = chosen
   if (changes === undefined) throw new Error('the variant has no list of changes')
   const index = variants.indexOf(chosen)
-  const listsBytes = (some: readonly Variant[]): number =>
-    some.reduce((sum, variant) => sum + (variant.changes?.bytes ?? 0), 0)
+  const listsBytes = (some: readonly Sent[]): number =>
+    some.reduce<number>((sum, variant) => sum + (variant.changes?.bytes ?? 0), 0)
   try {
-    const segments = variants.reduce((sum, variant) => sum + segmentsBytes(variant), 0)
+    const segments = variants.reduce<number>((sum, variant) => sum + segmentsBytes(variant), 0)
     await passOver(reader, segments + listsBytes(variants.slice(0, index)))
     const packed = await readList(reader, changes)
     if (listsBytes(variants.slice(index + 1)) === 0) await requireEnd(reader)
@@ -117,8 +122,8 @@ async function readList(reader: ByteReader, entry: SegmentEntry): Promise<Buffer
 
 async function* checkAll(
   reader: ByteReader,
-  variants: readonly Variant[],
-): AsyncGenerator<SegmentEntry, void, undefined> {
+  variants: readonly Sent[],
+): AsyncGenerator<StoredSegment, void, undefined> {
   try {
     for (const { segments } of variants)
       for await (const { entry } of readSegments(reader, segments)) yield entry
@@ -143,11 +148,11 @@ async function passOver(reader: ByteReader, bytes: number): Promise<void> {
     await fillOrThrow(reader, buffer.subarray(0, Math.min(SKIP_BYTES, bytes - done)), 'segments')
 }
 
-async function* readSegments(
+async function* readSegments<S extends StoredSegment>(
   reader: ByteReader,
-  table: readonly SegmentEntry[],
-): AsyncGenerator<ArrivedSegment, void, undefined> {
-  const buffer = Buffer.allocUnsafeSlow(table.reduce((most, { bytes }) => Math.max(most, bytes), 0))
+  table: readonly S[],
+): AsyncGenerator<ArrivedSegment<S>, void, undefined> {
+  const buffer = Buffer.allocUnsafeSlow(table.reduce<number>((most, { bytes }) => Math.max(most, bytes), 0))
   for (const [index, entry] of table.entries()) {
     const payload = buffer.subarray(0, entry.bytes)
     await fillOrThrow(reader, payload, `segment ${index}`)
@@ -156,7 +161,7 @@ async function* readSegments(
   }
 }
 
-function requireDigest(payload: Uint8Array, { digest }: SegmentEntry, what: string): void {
+function requireDigest(payload: Uint8Array, { digest }: StoredSegment, what: string): void {
   if (digestOf(payload) === digest) return
   throw new PineError('BUNDLE_CORRUPT', `${what} does not have the digest the manifest names`, {
     hint: 'fetch the bundle again',

@@ -1,5 +1,6 @@
 import { decodeHeader, encodeHeader, FORMAT_VERSION, HEADER_BYTES } from './header.ts'
-import { encodeManifest, type Manifest, type Variant } from './manifest.ts'
+import { encodeManifest, type Manifest } from './manifest.ts'
+import type { Sent } from './reader.ts'
 import { type BundleSignature, encodeSignatures } from './signatures.ts'
 
 /** Takes bytes in order; they may be reused once it resolves. */
@@ -52,10 +53,13 @@ export function encodeStart(
 }
 
 /** Bytes of all segments and lists of changes together. */
-export function payloadBytes({ variants }: Pick<Manifest, 'variants'>): number {
-  return variants.reduce((sum, variant) => sum + segmentsBytes(variant) + (variant.changes?.bytes ?? 0), 0)
+export function payloadBytes({ variants }: { readonly variants: readonly Sent[] }): number {
+  return variants.reduce<number>(
+    (sum, variant) => sum + segmentsBytes(variant) + (variant.changes?.bytes ?? 0),
+    0,
+  )
 }
 
-export function segmentsBytes({ segments }: Pick<Variant, 'segments'>): number {
+export function segmentsBytes({ segments }: Pick<Sent, 'segments'>): number {
   return segments.reduce((sum, { bytes }) => sum + bytes, 0)
 }

@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { contentOf } from '../bundle/manifest.ts'
 import { openBundle } from '../bundle/reader.ts'
 import { beGentle } from '../host/gentle.ts'
 import { keepHeapSmall } from '../host/memory.ts'
@@ -109,8 +110,8 @@ async function applyWithProgress(
   }
 }
 
-function printUnchanged(io: Io, { manifest, unchanged }: ReadyBundle, options: ApplyOptions): void {
-  const json = { changed: false, version: manifest.version, reason: unchanged }
+function printUnchanged(io: Io, { chosen, unchanged }: ReadyBundle, options: ApplyOptions): void {
+  const json = { changed: false, version: chosen.manifest.version, reason: unchanged }
   printResult(io, { json, text: `nothing to do: ${unchanged}` }, options)
 }
 
@@ -121,10 +122,11 @@ function printPlan(io: Io, { plan, checks }: ReadyBundle & { plan: Plan }, optio
   printResult(io, { json: { dryRun: true, plan, checks }, text }, options)
 }
 
-function printApplied(io: Io, { plan, manifest }: ReadyBundle, options: ApplyOptions): void {
-  const { version, image } = manifest
+function printApplied(io: Io, { plan, chosen: { manifest } }: ReadyBundle, options: ApplyOptions): void {
+  const { version } = manifest
+  const { digest } = contentOf(manifest)
   const rebooting = options.reboot === true
   const next = rebooting ? 'restarting' : 'restart to try it'
-  const json = { changed: true, version, digest: image.digest, rebooting }
+  const json = { changed: true, version, digest, rebooting }
   printResult(io, { json, text: `${plan?.outcome ?? version} ${next}` }, options)
 }

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { createBundle } from '../build/bundle.ts'
 import { createCommitBundle } from '../build/commit-bundle.ts'
+import { createTreeBundle } from '../build/tree-bundle.ts'
 import { decodeKeyLists, encodeKeyLists } from '../bundle/key-list.ts'
 import type { OpenedBundle } from '../bundle/reader.ts'
 import { payloadBytes } from '../bundle/writer.ts'
@@ -43,6 +44,7 @@ export function bundleCommand(io: Io): Command {
 interface CreateOptions extends ShapeOptions {
   from?: string[]
   ostree?: string
+  tree?: boolean
   full?: boolean
   effort: number
   changes: boolean
@@ -69,6 +71,8 @@ function createCommand(io: Io): Command {
       '      --compatible web --key ~/keys/ci.key --out web-2.0.bundle',
     'bundle create --ostree ./repo --from web/1.0 --to web/2.0 --release 2.0 \\\n' +
       '      --compatible web --key ~/keys/ci.key --out web-2.0.bundle',
+    'bundle create --tree --ostree ./repo --from web/1.0 --to web/2.0 --release 2.0 \\\n' +
+      '      --compatible web --key ~/keys/ci.key --out web-2.0.bundle',
   ])
 }
 
@@ -77,6 +81,7 @@ function newCreate(): Command {
     .description('Make a bundle: a delta with --from, a full one without.')
     .option('--from <image>', 'an image that hosts run now; may be given several times', appendText)
     .option('--ostree <repo>', '--from and --to are refs or commits of this repository')
+    .option('--tree', 'with --ostree: for hosts whose slots hold trees of files, by OSTree deltas')
     .option('--full', 'beside the deltas, what a host needs that runs none of these images')
     .option('--effort <n>', '1 is fast, 9 is small', wholeNumber('--effort', 1, 9), 6)
     .option('--no-changes', 'do not list what changed since each --from; "bundle inspect --changes" shows it')
@@ -102,6 +107,7 @@ function newCreate(): Command {
 
 async function runCreate(io: Io, options: CreateOptions): Promise<void> {
   checkOptions(options)
+  checkTree(options)
   const shape = imageShape(options)
   const keys = await readSecretKeys(io, options.key ?? [])
   const keyLists =
@@ -116,8 +122,15 @@ async function runCreate(io: Io, options: CreateOptions): Promise<void> {
   const onProgress = (done: number, total: number): void => progress.update('make the bundle', done, total)
   const onStep = (label: string): void => progress.update(label)
   const names = { compatible, version, epoch, created, expires }
-  const { changes, ostree: repo } = options
-  const content = { from, full, to, out, keys, keyLists, effort, changes, onProgress, ...names }
+  const { changes, ostree: repo, tree } = options
+  const places = { from, full, to, out, keys, keyLists, ...names }
+  if (repo !== undefined && tree === true) {
+    const making = createTreeBundle(io.host, { ...places, repo, onStep })
+    const { manifest, bytes } = await making.finally(() => progress.end())
+    const json = { out, bytes, ...documentOf(manifest) }
+    return printResult(io, { json, text: `${out}: ${formatBytes(bytes)}\n${describe(manifest)}` }, options)
+  }
+  const content = { ...places, effort, changes, onProgress }
   const building =
     repo === undefined
       ? createBundle(io.host, { ...content, source: undefined })
@@ -151,8 +164,18 @@ function checkOptions({ key, unsigned, ostree, fs, compression, level }: CreateO
   }
 }
 
-function wouldCreate({ ostree, from = [], to, out }: CreateOptions): Result {
-  const what = from.length === 0 ? 'full bundle' : `delta from ${from.join(', ')}`
+function checkTree({ tree, ostree, fs, compression, level }: CreateOptions): void {
+  if (tree !== true) return
+  if (ostree === undefined) {
+    throw new PineError('USAGE', '--tree goes with --ostree: it sends commits of that repository')
+  }
+  if ((fs ?? compression ?? level) !== undefined) {
+    throw new PineError('USAGE', 'with --tree no image is made: leave out --fs, --compression and --level')
+  }
+}
+
+function wouldCreate({ ostree, tree, from = [], to, out }: CreateOptions): Result {
+  const what = `${tree === true ? 'tree ' : ''}${from.length === 0 ? 'full bundle' : `delta from ${from.join(', ')}`}`
   const where = ostree === undefined ? '' : `, commits of ${ostree},`
   const json = { dryRun: true, ...(ostree !== undefined && { ostree }), from, to, out }
   return { json, text: `would make a ${what} to ${to}${where} in ${out}` }

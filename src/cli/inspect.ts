@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { unpackChanges } from '../bundle/changes.ts'
-import { decodeManifest, type Manifest, type Variant } from '../bundle/manifest.ts'
+import { decodeManifest, type ImageManifest, type Manifest, type Variant } from '../bundle/manifest.ts'
 import type { OpenedBundle } from '../bundle/reader.ts'
 import { PineError } from '../core/error.ts'
 import { formatBytes } from '../core/format.ts'
@@ -75,8 +75,9 @@ async function showChanges(
   opened: OpenedBundle,
   { manifest, facts, json, options }: Inspected,
 ): Promise<void> {
-  const { variant, base, entry } = chooseList(manifest.variants, options.base)
-  const list = unpackChanges(await opened.changes(manifest.variants, variant), entry, blockCodecs())
+  const variants = listingVariants(manifest)
+  const { variant, base, entry } = chooseList(variants, options.base)
+  const list = unpackChanges(await opened.changes(variants, variant), entry, blockCodecs())
   const view = viewChanges(list)
   const all: Facts = [...facts, ['changes', `since ${shortDigest(base)}; ${view.summary}`]]
   if (options.html === true) {
@@ -85,6 +86,13 @@ async function showChanges(
   }
   const document = { ...json, changes: changesDocument(list, base) }
   printResult(io, { json: document, text: `${factLines(all)}\n${changesText(view)}` }, options)
+}
+
+function listingVariants(manifest: Manifest): ImageManifest['variants'] {
+  if (!('tree' in manifest)) return manifest.variants
+  throw new PineError('USAGE', 'a bundle of an OSTree tree lists no changes', {
+    hint: 'where its repository is, ask "ostree diff"',
+  })
 }
 
 async function givePage(io: Io, page: string, out: string | undefined): Promise<void> {

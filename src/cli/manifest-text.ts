@@ -1,4 +1,4 @@
-import type { Manifest, Variant } from '../bundle/manifest.ts'
+import { baseOf, type Manifest, type TreeVariant, type Variant } from '../bundle/manifest.ts'
 import type { Source } from '../bundle/source.ts'
 import { payloadBytes, segmentsBytes } from '../bundle/writer.ts'
 import { showName } from '../core/file-name.ts'
@@ -6,22 +6,23 @@ import { formatBytes } from '../core/format.ts'
 
 /** The manifest as JSON: no binary, no table of chunks. */
 export function documentOf(manifest: Manifest): Record<string, unknown> {
-  const { image, variants, ...rest } = manifest
-  const { chunks: _, order: __, ...imageDocument } = image
-  const summaries = variants.map(({ segments, ...variant }) => ({
+  const variants = manifest.variants.map(({ segments, ...variant }) => ({
     ...variant,
     segments: segments.length,
     bytes: segmentsBytes({ segments }),
   }))
-  return { ...rest, image: imageDocument, variants: summaries, payloadBytes: payloadBytes(manifest) }
+  const counted = { variants, payloadBytes: payloadBytes(manifest) }
+  if ('tree' in manifest) return { ...manifest, ...counted }
+  const { chunks: _, order: __, ...image } = manifest.image
+  return { ...manifest, image, ...counted }
 }
 
 /** The manifest for people: names, and what each line is about. */
 export function factsOf(manifest: Manifest): [string, string][] {
-  const { image, variants, version, epoch, compatible, source } = manifest
+  const { variants, version, epoch, compatible, source } = manifest
   return [
     ['release', `${version}, epoch ${epoch}, for ${compatible}`],
-    ['image', `${shortDigest(image.digest)}, ${image.fs}, ${formatBytes(image.bytes)}`],
+    contentLine(manifest),
     ...(source ? [['commit', describeSource(source)] satisfies [string, string]] : []),
     ...variants.map((variant): [string, string] => [
       'made from',
@@ -38,8 +39,18 @@ export function factLines(facts: readonly (readonly [string, string])[]): string
   return facts.map(([name, text]) => `${name.padEnd(12)}${text}`).join('\n')
 }
 
-function describeBase({ base }: Variant): string {
-  return base === undefined ? 'nothing' : `${shortDigest(base.digest)} (${formatBytes(base.bytes)})`
+function contentLine(manifest: Manifest): [string, string] {
+  if ('tree' in manifest)
+    return ['tree', `${shortDigest(manifest.tree.commit)}, ${formatBytes(manifest.tree.bytes)}`]
+  const { digest, fs, bytes } = manifest.image
+  return ['image', `${shortDigest(digest)}, ${fs}, ${formatBytes(bytes)}`]
+}
+
+function describeBase(variant: Variant | TreeVariant): string {
+  const base = baseOf(variant)
+  if (base === undefined) return 'nothing'
+  const bytes = variant.base && 'bytes' in variant.base ? ` (${formatBytes(variant.base.bytes)})` : ''
+  return `${shortDigest(base)}${bytes}`
 }
 
 /** What the commit says is shown as what it is, text: in quotes, with nothing in it that a terminal would take for its own. */

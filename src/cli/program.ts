@@ -3,6 +3,7 @@ import { applyCommand } from './apply.ts'
 import { bundleCommand } from './bundle.ts'
 import { diskCommand } from './disk.ts'
 import { reportError, reportUsage } from './errors.ts'
+import { folderCommand } from './folder.ts'
 import { healthCommand } from './health.ts'
 import { hijackCommand } from './hijack.ts'
 import { imageCommand } from './image.ts'
@@ -55,7 +56,12 @@ function createProgram(io: Io, setExitCode: (code: number) => void): Command {
     program.addCommand(command)
   for (const command of [keyCommand(io), keysCommand(io), imageCommand(io), bundleCommand(io)])
     program.addCommand(command)
-  for (const command of [diskCommand(io), installCommand(io), hijackCommand(io, setExitCode)])
+  for (const command of [
+    diskCommand(io),
+    folderCommand(io),
+    installCommand(io),
+    hijackCommand(io, setExitCode),
+  ])
     program.addCommand(command)
   for (const command of everyCommand(program)) configure(command, io)
   return program

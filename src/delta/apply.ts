@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import type { Manifest, Variant } from '../bundle/manifest.ts'
+import type { ImageManifest, Variant } from '../bundle/manifest.ts'
 import type { ArrivedSegment } from '../bundle/reader.ts'
 import type { Codecs } from '../core/codecs.ts'
 import { CODEC_NAMES } from '../core/encoding.ts'
@@ -17,7 +17,7 @@ import { malformed, type Program } from './program.ts'
 import { readProgram } from './read-program.ts'
 
 export interface WriteImageOptions {
-  readonly manifest: Manifest
+  readonly manifest: ImageManifest
   /** One of the manifest's. */
   readonly variant: Variant
   /** `opened.segments(manifest.variants, variant)`. */

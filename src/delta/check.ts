@@ -1,4 +1,4 @@
-import type { Manifest } from '../bundle/manifest.ts'
+import type { ImageManifest } from '../bundle/manifest.ts'
 import { isAddress, isShape } from '../core/shape.ts'
 import { checkBlocks, MAX_BLOCK_BYTES } from './check-blocks.ts'
 import { MAX_TAKE_BYTES } from './data.ts'
@@ -23,7 +23,7 @@ interface Limits {
   readonly baseBytes: number
 }
 
-export function limitsOf({ image }: Pick<Manifest, 'image'>, baseBytes: number): Limits {
+export function limitsOf({ image }: Pick<ImageManifest, 'image'>, baseBytes: number): Limits {
   return { imageBytes: image.bytes, chunkBytes: image.chunkBytes, baseBytes }
 }
 

@@ -119,7 +119,7 @@ export async function writeBootstate(filling: Filling, old: OldSystem): Promise<
 }
 
 /** What our loader's script needs to know. */
-export function scriptOf(journal: TakeoverJournal, old: OldSystem): NewBootstate['script'] {
+export function scriptOf(journal: TakeoverJournal, old: OldSystem): NonNullable<NewBootstate['script']> {
   return {
     a: bootPartition(partOf(journal, 'rootfs-a')),
     b: bootPartition(partOf(journal, 'rootfs-b')),

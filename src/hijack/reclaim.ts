@@ -5,6 +5,7 @@ import type { GptTable } from '../model/gpt.ts'
 import { resized, withoutEntry } from '../model/gpt-edit.ts'
 import type { Layout, Partition } from '../model/layout.ts'
 import type { PineDisk } from '../run/disk.ts'
+import { requireLayout } from '../run/machine.ts'
 import { readDiskTable, SECTOR_BYTES } from './disk-table.ts'
 import { secureLoader } from './fallback-loader.ts'
 import { applyFlip } from './pieces.ts'
@@ -20,8 +21,8 @@ export interface ReclaimPlan {
 }
 
 /** Throws `TAKEOVER_ORDER` where the old system is still needed. */
-export function planReclaim({ layout, boot, booted, takeover }: Facts): ReclaimPlan {
-  const { old, partitions } = layout
+export function planReclaim({ disk, layout, boot, booted, takeover }: Facts): ReclaimPlan {
+  const { old, partitions } = requireLayout({ path: disk, layout })
   const { state } = partitions
   if (takeover?.stage === 'rehearsal' || booted === null || !boot.slots[booted].confirmed)
     throw new PineError(
@@ -53,7 +54,7 @@ export async function reclaim(
   for (const tool of ['partx', 'udevadm']) await host.exec(tool, ['--version'])
   const { old } = plan
   if (old !== null) {
-    await secureLoader(host, layout)
+    await secureLoader(host, requireLayout({ path, layout }))
     await dropOld(host, path, { ...plan, old })
   }
   await tellKernel(host, path, plan)

@@ -1,5 +1,5 @@
 import { type BootState, firstSlot, otherSlot, type SlotName } from './boot-state.ts'
-import { type Layout, slotPartition } from './layout.ts'
+import type { Layout } from './layout.ts'
 import type { Records } from './records.ts'
 
 /** Everything a planner may know about a machine, observed at one moment. */
@@ -8,7 +8,8 @@ export interface Facts {
   disk: string
   /** False for a disk image or an idle disk (`--disk`). */
   live: boolean
-  layout: Layout
+  /** Null for a folder machine. */
+  layout: Layout | null
   boot: BootState
   /** The slot that runs; on a disk image the one that the loader picked last. Null before the first boot. */
   booted: SlotName | null
@@ -38,10 +39,6 @@ export function runningSlot(facts: Facts): SlotName {
 /** The slot an update goes to: the one that does not run. */
 export function inactiveSlot(facts: Facts): SlotName {
   return otherSlot(runningSlot(facts))
-}
-
-export function slotBytes(facts: Facts): number {
-  return slotPartition(facts.layout, 'a').bytes
 }
 
 /** A slot that was armed and has neither been confirmed nor given up. */

@@ -3,9 +3,10 @@ import { oneLine } from '../core/format.ts'
 
 /** What a slot was last found to hold, after its bytes were read back and hashed. */
 const ImageRecord = v.object({
-  /** BLAKE3 of the image. */
+  /** BLAKE3 of the image; of a tree, its OSTree commit. */
   digest: v.string(),
   bytes: v.number(),
+  /** `tree` for a tree of files. */
   fs: v.string(),
   version: v.string(),
   epoch: v.number(),
@@ -57,15 +58,32 @@ const Records = v.looseObject({
   timeFloor: v.optional(v.number(), 0),
   /** The newest key list that was signed by the one before; takes the place of the keys in /etc. */
   keys: v.optional(StoredKeys),
+  /** Of tree slots: whether files are links to the objects of the slot's repository, or copies, as where a slot is written while it runs. */
+  treeFiles: v.optional(v.picklist(['link', 'copy']), 'link'),
 })
 export type Records = v.InferOutput<typeof Records>
+
+/** What the slots of a machine hold, by the record of the one that runs. */
+export type SlotKind = 'image' | 'tree'
+
+export function kindOfRecord(record: ImageRecord | null): SlotKind {
+  return record?.fs === 'tree' ? 'tree' : 'image'
+}
 
 const MAX_REJECTIONS = 32
 /** All of them must fit the 64 KiB of the records, whatever a health check printed. */
 const MAX_REASON_CHARS = 300
 
 export function emptyRecords(compatible: string): Records {
-  return { compatible, slots: { a: null, b: null }, trial: null, rejected: [], epochFloor: 0, timeFloor: 0 }
+  return {
+    compatible,
+    slots: { a: null, b: null },
+    trial: null,
+    rejected: [],
+    epochFloor: 0,
+    timeFloor: 0,
+    treeFiles: 'link',
+  }
 }
 
 /** Undefined where the value has another shape. */

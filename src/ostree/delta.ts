@@ -23,6 +23,27 @@ export async function makeDelta(verb: Verb, repo: Repo, request: Request<'makeDe
     ...(request.sign === undefined ? {} : signingParams(verb, request.sign)),
   })
   await fn.ostree_repo_static_delta_generate(repo, MAJOR, from, to, params)
+  if (request.timestamp !== undefined) await setTimestamp(request.file, request.timestamp)
+}
+
+/** OSTREE_STATIC_DELTA_SUPERBLOCK_FORMAT, ostree-repo-static-delta-private.h: it begins with an `a{sv}` and a `t`, big-endian. */
+const ALIGNMENT = 8
+
+/** The one thing in the file that differs between two runs. */
+async function setTimestamp(path: string, seconds: number): Promise<void> {
+  const file = await open(path, 'r+')
+  try {
+    const { size } = await file.stat()
+    // The GVariant specification, "Framing offsets": that of the first member is the last thing there is.
+    const offsetBytes = size <= 0xff ? 1 : size <= 0xffff ? 2 : size <= 0xffffffff ? 4 : 8
+    const { buffer } = await file.read(Buffer.alloc(8), 0, offsetBytes, size - offsetBytes)
+    const end = Number(buffer.readBigUInt64LE())
+    const time = Buffer.alloc(8)
+    time.writeBigUInt64BE(BigInt(seconds))
+    await file.write(time, 0, time.length, Math.ceil(end / ALIGNMENT) * ALIGNMENT)
+  } finally {
+    await file.close()
+  }
 }
 
 function signingParams(verb: Verb, key: SecretKey) {

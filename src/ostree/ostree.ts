@@ -54,6 +54,19 @@ export async function startOstree({ env = {} }: OstreeOptions = {}): Promise<Ost
   return { ffi, version, pid, open: opening('open'), init: opening('init'), close, kill }
 }
 
+/** libostree for `use`, gone after it, and also where this process ends meanwhile. Throws what `startOstree` throws. */
+export async function withOstree<T>(use: (ostree: Ostree) => Promise<T>): Promise<T> {
+  const ostree = await startOstree()
+  // Before a folder goes that it is writing to: listeners are called in their order.
+  process.once('exit', ostree.kill)
+  try {
+    return await use(ostree)
+  } finally {
+    process.off('exit', ostree.kill)
+    await ostree.close()
+  }
+}
+
 async function ready(child: OstreeProcess): Promise<Extract<FromChild, { kind: 'ready' }>> {
   const first = new Promise<FromChild>((resolve) => child.onMessage(resolve))
   const message = await Promise.race([first, child.ended])

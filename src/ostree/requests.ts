@@ -68,14 +68,26 @@ export const REPO_REQUESTS = {
   }),
   checkout: v.strictObject({
     rev: Rev,
-    /** A folder that is made. */
+    /** A folder that is made; with `into` it is there, and what is in it stays. */
     to: Path,
+    into: v.exactOptional(v.boolean()),
     /** Files are links to the repository's, or copies. */
     files: v.picklist(['link', 'copy']),
     /** Without owners and extended attributes, as for a user. */
     asUser: v.exactOptional(v.boolean()),
   }),
   diff: v.strictObject({ from: Rev, to: Rev }),
+  measure: v.strictObject({
+    rev: Rev,
+    /** Count apart what this one does not have. */
+    base: v.exactOptional(Rev),
+  }),
+  compare: v.strictObject({
+    rev: Rev,
+    folder: Path,
+    /** Name of an entry of the folder itself that does not belong to the tree. */
+    except: v.exactOptional(Name),
+  }),
   makeDelta: v.strictObject({
     /** `null`: for hosts that have nothing. */
     from: v.nullable(Rev),
@@ -83,6 +95,8 @@ export const REPO_REQUESTS = {
     /** Everything is in this one file. */
     file: Path,
     sign: v.exactOptional(SecretKey),
+    /** When it was made, for one that is not signed. Default: now. */
+    timestamp: v.exactOptional(Seconds),
   }),
   /** Only with `trust` does it matter who made the delta. */
   applyDelta: v.strictObject({ file: Path, trust: v.exactOptional(PublicKeys) }),

@@ -3,6 +3,7 @@ export const RELEASE = {
   GCancellable: 'g_object_unref',
   GFile: 'g_object_unref',
   GHashTable: 'g_hash_table_unref',
+  GInputStream: 'g_object_unref',
   GPtrArray: 'g_ptr_array_unref',
   GVariant: 'g_variant_unref',
   GVariantBuilder: 'g_variant_builder_unref',
@@ -72,6 +73,7 @@ const long = true
 export const SYMBOLS = {
   // ---- the C library
   syncfs: { result: none('i32'), args: ['i32'], long },
+  setxattr: { result: none('i32'), args: ['text', 'text', 'bytes', 'u64', 'i32'] },
 
   // ---- GLib
   g_free: { result: 'void', args: ['address'] },
@@ -150,6 +152,23 @@ export const SYMBOLS = {
     result: 'done',
     args: ['OstreeRepo', 'text', full('GVariant'), none('u32'), 'error'],
     long,
+  },
+  ostree_repo_load_variant: {
+    result: 'done',
+    args: ['OstreeRepo', 'u32', 'text', full('GVariant'), 'error'],
+    long,
+  },
+  // Of an object as it is sent, whatever the mode of the repository.
+  ostree_repo_load_object_stream: {
+    result: 'done',
+    args: ['OstreeRepo', 'u32', 'text', full('GInputStream'), none('u64'), 'cancellable', 'error'],
+    long,
+  },
+  ostree_checksum_file_at: {
+    result: 'done',
+    args: ['i32', 'text', 'null', 'u32', 'u32', full('text'), 'cancellable', 'error'],
+    long,
+    since: '2017.13',
   },
   ostree_commit_get_parent: { result: full('text?'), args: ['GVariant'] },
   ostree_commit_get_timestamp: { result: none('u64'), args: ['GVariant'] },

@@ -1,8 +1,10 @@
 import { checkout } from './checkout.ts'
 import { commitTree } from './commit.ts'
+import { compare } from './compare.ts'
 import { applyDelta, makeDelta } from './delta.ts'
 import { diffCommits } from './diff.ts'
 import { fsck } from './fsck.ts'
+import { measure } from './measure.ts'
 import { prune } from './prune.ts'
 import { pullLocal } from './pull-local.ts'
 import { listRefs, resolveRev, setRef } from './refs.ts'
@@ -20,6 +22,8 @@ export const VERBS = {
   pullLocal,
   checkout,
   diff: diffCommits,
+  measure,
+  compare,
   makeDelta,
   applyDelta,
   prune,

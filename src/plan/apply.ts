@@ -2,7 +2,7 @@ import { requirePassed } from '../core/check.ts'
 import { type Facts, inactiveSlot } from '../model/facts.ts'
 import type { ImageRecord, StoredKeys } from '../model/records.ts'
 import { checkStart, type Release, type StateSpace } from './preflight.ts'
-import type { Plan, Step } from './step.ts'
+import { type Plan, type Step, verifyStep } from './step.ts'
 
 export interface ApplyOptions {
   tries: number
@@ -21,17 +21,19 @@ export interface ApplyOptions {
 export function planApply(facts: Facts, release: Release, options: ApplyOptions): Plan {
   requirePassed(checkStart(facts, release, options.state))
   const slot = inactiveSlot(facts)
-  const { digest: image, bytes } = release
+  const { digest, bytes } = release
   const at = options.now.toISOString()
   const record: ImageRecord = { ...release, writtenAt: at }
-  const trial = { slot, digest: image, version: release.version, armedAt: at, update: true }
+  const trial = { slot, digest, version: release.version, armedAt: at, update: true }
   const steps: Step[] = [
     ...trustSteps(facts, options.trust),
     { kind: 'disarm-slot', slot },
     { kind: 'forget-image', slot },
-    { kind: 'write-image', slot, image, bytes },
+    release.fs === 'tree'
+      ? { kind: 'write-tree', slot, commit: digest, bytes }
+      : { kind: 'write-image', slot, image: digest, bytes },
     { kind: 'flush-slot', slot },
-    { kind: 'verify-image', slot, image, bytes },
+    verifyStep(slot, release),
     { kind: 'record-image', slot, record },
     { kind: 'record-trial', trial },
     { kind: 'arm-slot', slot, tries: options.tries, keepEtc: false },

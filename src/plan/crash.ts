@@ -53,18 +53,16 @@ function bootAfterCut(world: World): Pick<Outcome, 'picks' | 'boots'> {
 
 /** Worlds that a cut in the middle of the step can leave. One-sector writes are there or not, never half. */
 function cutInside(world: World, step: Step): World[] {
-  if (step.kind !== 'write-image') return [world, perform(world, step)]
+  if (step.kind !== 'write-image' && step.kind !== 'write-tree') return [world, perform(world, step)]
   return [{ ...world, content: { ...world.content, [step.slot]: 'torn' }, unflushed: [step.slot] }]
 }
 
 function perform(world: World, step: Step): World {
   switch (step.kind) {
     case 'write-image':
-      return {
-        ...world,
-        content: { ...world.content, [step.slot]: step.image },
-        unflushed: [...world.unflushed, step.slot],
-      }
+      return written(world, step.slot, step.image)
+    case 'write-tree':
+      return written(world, step.slot, step.commit)
     case 'flush-slot':
       return { ...world, unflushed: world.unflushed.filter((slot) => slot !== step.slot) }
     case 'disarm-slot':
@@ -77,6 +75,7 @@ function perform(world: World, step: Step): World {
       return { ...world, boot: reject(world.boot, step.slot) }
     case 'forget-image':
     case 'verify-image':
+    case 'verify-tree':
     case 'record-image':
     case 'record-trial':
     case 'record-rejection':
@@ -90,4 +89,8 @@ function perform(world: World, step: Step): World {
     default:
       return assertNever(step)
   }
+}
+
+function written(world: World, slot: SlotName, held: Digest): World {
+  return { ...world, content: { ...world.content, [slot]: held }, unflushed: [...world.unflushed, slot] }
 }

@@ -16,10 +16,14 @@ export function describeStep(step: Step): string {
       return `note that the content of slot ${step.slot} is about to change`
     case 'write-image':
       return `write image ${short(step.image)} (${formatBytes(step.bytes)}) to slot ${step.slot}; right chunks stay`
+    case 'write-tree':
+      return `make the tree of commit ${short(step.commit)} (${formatBytes(step.bytes)}) in slot ${step.slot}, from the start`
     case 'flush-slot':
       return `flush slot ${step.slot} to the disk`
     case 'verify-image':
       return `read slot ${step.slot} back and compare it with ${short(step.image)}`
+    case 'verify-tree':
+      return `read slot ${step.slot} back and compare every file with commit ${short(step.commit)}`
     case 'record-image':
       return `note that slot ${step.slot} holds ${step.record.version}`
     case 'record-trial':

@@ -4,7 +4,7 @@ import { PineError } from '../core/error.ts'
 import { formatBytes } from '../core/format.ts'
 import type { Facts } from '../model/facts.ts'
 
-/** What a verified manifest says of the image, as far as planning needs it. */
+/** What a verified manifest says of the image, or of the tree, as far as planning needs it. */
 export interface Release {
   digest: Digest
   bytes: number
@@ -52,7 +52,7 @@ function checkTrial({ booted, boot }: Facts): Check {
 /** Kernel and initrd are inside the image: what GRUB cannot read would only spend its tries. */
 function checkFileSystem({ fs, version }: Release): Check {
   const name = 'file system'
-  if (fs === 'squashfs' || fs === 'ext4') return { name, found: fs }
+  if (fs === 'squashfs' || fs === 'ext4' || fs === 'tree') return { name, found: fs }
   const problem = new PineError(
     'IMAGE_UNBOOTABLE',
     `the image of ${version} is ${fs}, the loader reads squashfs and ext4`,

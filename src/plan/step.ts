@@ -9,9 +9,13 @@ export type Step =
   /** Records that the slot's content is unknown from here on. */
   | { kind: 'forget-image'; slot: SlotName }
   | { kind: 'write-image'; slot: SlotName; image: Digest; bytes: number }
+  /** Makes the slot anew: its repository, and the tree of its commit. */
+  | { kind: 'write-tree'; slot: SlotName; commit: string; bytes: number }
   | { kind: 'flush-slot'; slot: SlotName }
   /** Reads the slot back from the device and compares its digest. */
   | { kind: 'verify-image'; slot: SlotName; image: Digest; bytes: number }
+  /** Reads the slot back and compares every object, and every file of the tree. */
+  | { kind: 'verify-tree'; slot: SlotName; commit: string }
   | { kind: 'record-image'; slot: SlotName; record: ImageRecord }
   | { kind: 'record-trial'; trial: Trial | null }
   /** The only step that changes what boots. `keepEtc`: boot with the /etc that the slot had. */
@@ -30,6 +34,16 @@ export type Step =
   | { kind: 'reboot' }
 
 export type StepKind = Step['kind']
+
+/** What reads a slot back, whatever it holds. */
+export function verifyStep(
+  slot: SlotName,
+  { digest, bytes, fs }: Pick<ImageRecord, 'digest' | 'bytes' | 'fs'>,
+): Step {
+  return fs === 'tree'
+    ? { kind: 'verify-tree', slot, commit: digest }
+    : { kind: 'verify-image', slot, image: digest, bytes }
+}
 
 /** What will be done, in order, and what for. JSON-safe. */
 export interface Plan {

@@ -1,7 +1,7 @@
 import { PineError } from '../core/error.ts'
 import { firstSlot, otherSlot, type SlotName } from '../model/boot-state.ts'
 import { type Facts, pendingTrial } from '../model/facts.ts'
-import type { Plan, Step } from './step.ts'
+import { type Plan, type Step, verifyStep } from './step.ts'
 
 /** What the health checks found after a boot. */
 export interface Verdict {
@@ -101,10 +101,10 @@ export function planRollback(facts: Facts, options: { tries: number; reboot: boo
       },
     )
   }
-  const { digest, bytes, version } = image
+  const { digest, version } = image
   const trial = { slot, digest, version, armedAt: options.now.toISOString(), update: false }
   const steps: Step[] = [
-    { kind: 'verify-image', slot, image: digest, bytes },
+    verifyStep(slot, image),
     { kind: 'record-trial', trial },
     { kind: 'arm-slot', slot, tries: options.tries, keepEtc: true },
   ]

@@ -1,19 +1,20 @@
 import { decodeKeyLists } from '../bundle/key-list.ts'
-import type { Manifest, Variant } from '../bundle/manifest.ts'
+import { contentOf, type Manifest } from '../bundle/manifest.ts'
 import type { OpenedBundle } from '../bundle/reader.ts'
 import { type Check, requirePassed } from '../core/check.ts'
 import { supportedCodecs } from '../delta/apply.ts'
 import { nativeCodecs } from '../host/delta-codecs.ts'
 import type { Host } from '../host/host.ts'
 import { memoryLeftInGroups } from '../host/memory-limit.ts'
-import { type Facts, inactiveSlot, pendingTrial, runningSlot, slotBytes } from '../model/facts.ts'
+import { type Facts, inactiveSlot, pendingTrial, runningSlot } from '../model/facts.ts'
+import { kindOfRecord } from '../model/records.ts'
 import type { Settings } from '../model/settings.ts'
 import { planApply } from '../plan/apply.ts'
 import { checkStart, type StateSpace } from '../plan/preflight.ts'
 import type { Plan } from '../plan/step.ts'
 import { followKeyLists, type TrustedKeys } from '../trust/key-list.ts'
-import { type HostPolicy, judgeBundle } from '../trust/policy.ts'
-import { type Verified, verifyManifest } from '../trust/verify.ts'
+import { type Chosen, type HostPolicy, judgeBundle } from '../trust/policy.ts'
+import { verifyManifest } from '../trust/verify.ts'
 import { type Machine, observe } from './machine.ts'
 import { readTrustedKeys, storedForm } from './trusted-keys.ts'
 
@@ -32,9 +33,8 @@ export interface ApplyRequest {
 /** A bundle that was let in, and what would be done with it. */
 export interface ReadyBundle {
   opened: OpenedBundle
-  manifest: Verified<Manifest>
-  /** The way of making the image that fits this machine. */
-  variant: Variant
+  /** Its manifest, and the way of making the image or tree that fits this machine. */
+  chosen: Chosen
   facts: Facts
   /** All that was looked at, with numbers. */
   checks: readonly Check[]
@@ -57,10 +57,9 @@ export async function admitBundle(
   const facts = await observe(machine)
   const keys = await keysFor(host, { facts, opened, request })
   const manifest = verifyManifest(opened, keys.release.keys, { threshold: keys.release.threshold })
-  const { variant, checks: judged } = judgeBundle(manifest, await policyOf(host, { facts, keys, request }))
-  const ready = { opened, manifest, variant, facts }
-  const { digest, bytes, fs } = manifest.image
-  const release = { digest, bytes, fs, version: manifest.version, epoch: manifest.epoch }
+  const { chosen, checks: judged } = judgeBundle(manifest, await policyOf(machine, { facts, keys, request }))
+  const ready = { opened, chosen, facts }
+  const release = { ...contentOf(manifest), version: manifest.version, epoch: manifest.epoch }
   const state = facts.live ? await stateSpace(host) : undefined
   const unchanged = nothingToDo(facts, manifest)
   if (unchanged !== undefined) {
@@ -95,19 +94,27 @@ async function keysFor(host: Host, { facts, opened, request }: Omit<Case, 'keys'
     : followKeyLists(trusted, decodeKeyLists(opened.keyListBytes))
 }
 
-async function policyOf(host: Host, { facts, keys, request }: Omit<Case, 'opened'>): Promise<HostPolicy> {
+async function policyOf(
+  { host, disk }: Machine,
+  { facts, keys, request }: Omit<Case, 'opened'>,
+): Promise<HostPolicy> {
   const { records } = facts
   const running = records.slots[runningSlot(facts)]
   const { versionFloor, epochFloor, timeFloor } = records
   return {
     compatible: request.settings.compatible ?? records.compatible,
-    installed: { version: running?.version ?? '0', ...(running !== null && { digest: running.digest }) },
+    installed: {
+      version: running?.version ?? '0',
+      ...(running !== null && { digest: running.digest, bytes: running.bytes }),
+    },
+    slotKind: kindOfRecord(running),
+    treeFiles: { files: records.treeFiles, sharesBase: disk.sharesSlots && records.treeFiles === 'link' },
     floor: { epoch: epochFloor, ...(versionFloor !== undefined && { version: versionFloor }) },
     rejected: records.rejected.map((rejection) => rejection.digest),
     now: host.now(),
     timeFloor,
     keys,
-    slotBytes: slotBytes(facts),
+    slotBytes: await disk.slotCapacity(inactiveSlot(facts)),
     memoryBytes: await availableMemory(host),
     codecs: supportedCodecs(nativeCodecs()),
     allowDowngrade: request.allowDowngrade,
@@ -138,13 +145,15 @@ async function stateSpace(host: Host): Promise<StateSpace> {
   }
 }
 
-function nothingToDo(facts: Facts, { image, version }: Manifest): string | undefined {
+function nothingToDo(facts: Facts, manifest: Manifest): string | undefined {
+  const { version } = manifest
+  const { digest } = contentOf(manifest)
   const { records } = facts
   const running = runningSlot(facts)
-  if (records.slots[running]?.digest === image.digest) {
+  if (records.slots[running]?.digest === digest) {
     return `${version} is what runs already, in slot ${running}`
   }
   const slot = inactiveSlot(facts)
-  const armed = pendingTrial(facts) === slot && records.slots[slot]?.digest === image.digest
+  const armed = pendingTrial(facts) === slot && records.slots[slot]?.digest === digest
   return armed ? `${version} is in slot ${slot} already and boots next` : undefined
 }

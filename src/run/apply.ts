@@ -7,11 +7,13 @@ import { nativeCodecs } from '../host/delta-codecs.ts'
 import { nativeHashing } from '../host/native.ts'
 import { runningSlot } from '../model/facts.ts'
 import type { Plan } from '../plan/step.ts'
+import type { Chosen } from '../trust/policy.ts'
 import type { ReadyBundle } from './admit.ts'
 import { asBase } from './damaged-base.ts'
 import { executePlan } from './execute.ts'
 import type { Machine } from './machine.ts'
 import type { StepContext } from './runners.ts'
+import { requireBaseTree, writeTree } from './tree.ts'
 
 export interface ApplyContext extends Pick<StepContext, 'onStep' | 'signal'> {
   onBase: OnProgress
@@ -28,7 +30,31 @@ export async function applyBundle(
   ready: ReadyBundle & { plan: Plan },
   context: ApplyContext,
 ): Promise<void> {
-  const { manifest, variant, opened, plan } = ready
+  const { chosen } = ready
+  if (chosen.kind === 'tree') await applyTree(machine, { ...ready, chosen }, context)
+  else await applyImage(machine, { ...ready, chosen }, context)
+}
+
+type Ready<K extends Chosen['kind']> = ReadyBundle & { plan: Plan; chosen: Extract<Chosen, { kind: K }> }
+
+async function applyTree(machine: Machine, ready: Ready<'tree'>, context: ApplyContext): Promise<void> {
+  const { chosen, opened, plan, facts } = ready
+  const { manifest, variant } = chosen
+  const { signal, onBase } = context
+  const { host, disk } = machine
+  const slot = runningSlot(facts)
+  await requireBaseTree(disk, { slot, commit: variant.base?.commit, signal, onProgress: onBase })
+  const source = { opened, manifest, variant, files: facts.records.treeFiles, signal }
+  await executePlan(plan, {
+    ...context,
+    machine,
+    writeTree: (target, onProgress) => writeTree(host, { disk, slot: target, source, onProgress }),
+  })
+}
+
+async function applyImage(machine: Machine, ready: Ready<'image'>, context: ApplyContext): Promise<void> {
+  const { chosen, opened, plan } = ready
+  const { manifest, variant } = chosen
   const base = await openBase(machine, ready, (done, total) => {
     context.signal?.throwIfAborted()
     context.onBase(done, total)
@@ -61,9 +87,10 @@ export async function applyBundle(
 /** The running slot, hashed from end to end: the records may be wrong, the bytes decide. */
 async function openBase(
   machine: Machine,
-  { variant: { base: first }, facts }: ReadyBundle,
+  { chosen: { variant }, facts }: Ready<'image'>,
   onProgress: OnProgress,
 ): Promise<OpenRegion | undefined> {
+  const { base: first } = variant
   if (first === undefined) return undefined
   const running = runningSlot(facts)
   const region = asBase(await machine.disk.open(`rootfs-${running}`, { writable: false }), running)

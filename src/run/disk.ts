@@ -3,9 +3,11 @@ import type { OpenRegion } from '../core/region.ts'
 import type { Host } from '../host/host.ts'
 import { diskWithTable, type KnownPartition, listPartitions } from '../host/partitions.ts'
 import { readTable } from '../host/sfdisk.ts'
+import type { SlotName } from '../model/boot-state.ts'
 import { parseCmdline } from '../model/cmdline.ts'
-import { type Layout, type Partition, parseLayout, type Role } from '../model/layout.ts'
+import { type Layout, type Partition, parseLayout, type Role, slotPartition } from '../model/layout.ts'
 import { parseRehearsal, type Rehearsal, rehearsedLayout } from '../model/rehearsal.ts'
+import { openFolderMachine } from './folder-machine.ts'
 
 /** A disk with our layout: the one this machine runs from, or an image file or idle disk. */
 export interface PineDisk {
@@ -13,11 +15,51 @@ export interface PineDisk {
   live: boolean
   /** A takeover is being rehearsed: the partitions are not in the table of the disk yet. */
   isRehearsal: boolean
-  layout: Layout
+  /** Null for a folder machine. */
+  layout: Layout | null
   /** Kernel command line of this boot; empty for a disk that does not run. */
   cmdline: Map<string, string>
   /** The caller closes it. */
   open(role: Role, options: { writable: boolean }): Promise<OpenRegion>
+  /** Both tree slots are on one file system: what they have in common can be there once. */
+  sharesSlots: boolean
+  /** A tree slot as a folder, for `use`: to be read only, or made anew and empty. */
+  withSlotFolder<T>(slot: SlotName, how: 'read' | 'anew', use: (folder: string) => Promise<T>): Promise<T>
+  /** Bytes that a slot can be given. */
+  slotCapacity(slot: SlotName): Promise<number>
+  /** Resolves once all that was written to the slot is on stable storage. */
+  flushSlot(slot: SlotName): Promise<void>
+}
+
+type DiskPart = Pick<PineDisk, 'path' | 'live' | 'open'> & { layout: Layout }
+
+/** What follows from the partitions. */
+function withSlots<D extends DiskPart>(disk: D): D & Pick<PineDisk, SlotVerbs> {
+  return {
+    ...disk,
+    sharesSlots: false,
+    async withSlotFolder(slot) {
+      throw new PineError(
+        'NOT_A_PINE_DISK',
+        `slot ${slot} of ${disk.path} is a partition, expected a folder`,
+        {
+          hint: 'trees are for machines made by "pine-update folder build"',
+        },
+      )
+    },
+    slotCapacity: async (slot) => slotPartition(disk.layout, slot).bytes,
+    async flushSlot(slot) {
+      const region = await disk.open(`rootfs-${slot}`, { writable: true })
+      await region.flush().finally(() => region.close())
+    },
+  }
+}
+
+type SlotVerbs = 'sharesSlots' | 'withSlotFolder' | 'slotCapacity' | 'flushSlot'
+
+/** Opens what does not run: a folder, an image file or an idle disk. Throws `NOT_A_PINE_DISK`, `LAYOUT_INVALID`. */
+export async function openIdle(host: Host, path: string): Promise<PineDisk> {
+  return (await host.kindOf(path)) === 'folder' ? openFolderMachine(host, path) : openDiskImage(host, path)
 }
 
 /** Opens an image file or an idle disk. Throws `NOT_A_PINE_DISK`, `LAYOUT_INVALID`. */
@@ -26,14 +68,14 @@ export async function openDiskImage(host: Host, path: string): Promise<PineDisk>
     throw new PineError('FILE_NOT_FOUND', `there is no ${path}`)
   }
   const layout = parseLayout(await readTable(host, path), path)
-  return {
+  return withSlots({
     path,
     live: false,
     isRehearsal: false,
     layout,
     cmdline: new Map(),
     open: openByPlace(host, path, layout),
-  }
+  })
 }
 
 /** Where the kernel has no device for each partition. */
@@ -54,6 +96,7 @@ export async function readCmdline(host: Host): Promise<PineDisk['cmdline']> {
 
 /** Finds the disk of the running root file system by the PARTUUID that the loader gave the kernel. */
 export async function openLiveDisk(host: Host): Promise<PineDisk> {
+  // The place for a container: there `openFolderMachine` of /.pine is live, with what its init handed over as `cmdline`.
   const cmdline = await readCmdline(host)
   const rehearsal = parseRehearsal(cmdline)
   if (rehearsal !== undefined) return openRehearsal(host, cmdline, rehearsal)
@@ -67,7 +110,7 @@ export async function openLiveDisk(host: Host): Promise<PineDisk> {
   const { disk: parent } = soleHolder(known, root)
   const layout = parseLayout(await readTable(host, parent), parent)
   for (const partition of Object.values(layout.partitions)) requireSame(known, parent, partition)
-  return {
+  return withSlots({
     path: parent,
     live: true,
     isRehearsal: false,
@@ -76,7 +119,7 @@ export async function openLiveDisk(host: Host): Promise<PineDisk> {
     // By PARTUUID: device names can change between two boots, and between two lines of this program.
     open: (role, { writable }) =>
       host.openRegion(`/dev/disk/by-partuuid/${layout.partitions[role].uuid}`, { writable }),
-  }
+  })
 }
 
 /** The partitions are where the kernel was told, in the middle of that of the old system. */
@@ -87,14 +130,14 @@ async function openRehearsal(
 ): Promise<PineDisk> {
   const path = await diskWithTable(host, rehearsal.tableId)
   const layout = rehearsedLayout(rehearsal)
-  return {
+  return withSlots({
     path,
     live: true,
     isRehearsal: true,
     layout,
     cmdline,
     open: openByPlace(host, path, layout),
-  }
+  })
 }
 
 /** The one partition with that PARTUUID: of two, nobody can say which one the loader reads. */

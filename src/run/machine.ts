@@ -6,8 +6,9 @@ import type { OpenRegion } from '../core/region.ts'
 import type { Host } from '../host/host.ts'
 import type { BootState, SlotName } from '../model/boot-state.ts'
 import type { Facts, Takeover } from '../model/facts.ts'
+import type { Layout } from '../model/layout.ts'
 import { parseRecords, type Records } from '../model/records.ts'
-import { openDiskImage, openLiveDisk, type PineDisk } from './disk.ts'
+import { openIdle, openLiveDisk, type PineDisk } from './disk.ts'
 import { takeLock } from './lock.ts'
 
 /** A disk of ours with its bootstate partition open. */
@@ -38,7 +39,7 @@ export async function withMachine<T>(
   use: (machine: Machine) => Promise<T>,
 ): Promise<T> {
   const { patient = false, notice = () => undefined } = options
-  const disk = await (options.disk === undefined ? openLiveDisk(host) : openDiskImage(host, options.disk))
+  const disk = await (options.disk === undefined ? openLiveDisk(host) : openIdle(host, options.disk))
   const bootstate = await disk.open('bootstate', { writable: options.writable })
   try {
     if (options.writable) await takeLock(host, disk, bootstate, { patient, notice })
@@ -58,15 +59,23 @@ export async function observe(machine: Machine): Promise<Facts> {
   return { disk: path, live, layout, boot, records, ...seen, takeover: await takeoverOf(machine) }
 }
 
+/** The partitions of a machine. Throws `NOT_A_PINE_DISK` for one whose slots are folders. */
+export function requireLayout({ path, layout }: Pick<PineDisk, 'path' | 'layout'>): Layout {
+  if (layout !== null) return layout
+  throw new PineError('NOT_A_PINE_DISK', `${path} is a folder and has no partitions`, {
+    hint: 'only machines with a disk of their own were taken over',
+  })
+}
+
 /** The system that was taken over is still there. */
 export function hasOldSystem({ isRehearsal, layout }: PineDisk): boolean {
-  return isRehearsal || layout.old !== undefined
+  return isRehearsal || (layout !== null && layout.old !== undefined)
 }
 
 /** Of the old system; null where there is none. */
 export async function takeoverOf({ host, disk }: Machine): Promise<Takeover | null> {
   const { isRehearsal, layout, cmdline, live } = disk
-  if (!hasOldSystem(disk)) return null
+  if (layout === null || !hasOldSystem(disk)) return null
   if (isRehearsal) return { stage: 'rehearsal', unattended: cmdline.get('pine.unattended') === '1' }
   // Of a disk that does not run no firmware says anything.
   return { stage: 'committed', isFirst: !live || (await isLoaderFirst(host, layout)) }

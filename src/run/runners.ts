@@ -5,14 +5,17 @@ import type { Region } from '../core/region.ts'
 import { arm, type BootState, confirm, disarm, reject, type SlotName } from '../model/boot-state.ts'
 import { type Records, withRejection } from '../model/records.ts'
 import type { Step, StepKind } from '../plan/step.ts'
-import { type Machine, readRecords } from './machine.ts'
+import { type Machine, readRecords, requireLayout } from './machine.ts'
 import { requireImage } from './require-image.ts'
+import { requireTree } from './tree.ts'
 
 /** What the steps of one plan work on. */
 export interface StepContext {
   machine: Machine
   /** Puts the image into the slot; only a plan with `write-image` needs it. */
   writeImage?: (slot: Region, onProgress: OnProgress) => Promise<void>
+  /** Makes the tree in the slot; only a plan with `write-tree` needs it. */
+  writeTree?: (slot: SlotName, onProgress: OnProgress) => Promise<void>
   /** Called at the start of each step, and often in long ones. */
   onStep: (step: Step, doneBytes?: number, totalBytes?: number) => void
   signal?: AbortSignal
@@ -52,10 +55,12 @@ const RUNNERS: { [K in StepKind]: Runner<K> } = {
       writeImage(slot, (done, total) => context.onStep(step, done, total)),
     )
   },
-  'flush-slot': ({ slot }, context) =>
-    withSlot(context, slot, true, async (region) => {
-      await region.flush()
-    }),
+  'write-tree': async (step, context) => {
+    const { writeTree } = context
+    if (writeTree === undefined) throw new Error('a plan with write-tree needs a source')
+    await writeTree(step.slot, (done, total) => context.onStep(step, done, total))
+  },
+  'flush-slot': ({ slot }, { machine }) => machine.disk.flushSlot(slot),
   'verify-image': (step, context) =>
     withSlot(context, step.slot, false, (region) =>
       requireImage(
@@ -72,7 +77,14 @@ const RUNNERS: { [K in StepKind]: Runner<K> } = {
         },
       ),
     ),
-  'prefer-loader': (_step, { machine }) => preferLoader(machine.host, machine.disk.layout),
+  'verify-tree': (step, { machine, signal, onStep }) =>
+    requireTree(machine.disk, {
+      slot: step.slot,
+      commit: step.commit,
+      signal,
+      onProgress: (done, total) => onStep(step, done, total),
+    }),
+  'prefer-loader': (_step, { machine }) => preferLoader(machine.host, requireLayout(machine.disk)),
   'stop-watchdog': async (_step, { machine }) => void (await machine.host.stopWatchdog()),
   reboot: async (_step, { machine }) => {
     if (machine.disk.live) await machine.host.exec('systemctl', ['reboot', '--no-block'])

@@ -1,4 +1,13 @@
-import type { Manifest, Variant } from '../bundle/manifest.ts'
+import {
+  baseOf,
+  contentOf,
+  type ImageManifest,
+  type Manifest,
+  type TreeManifest,
+  type TreeVariant,
+  type Variant,
+} from '../bundle/manifest.ts'
+import { segmentsBytes } from '../bundle/writer.ts'
 import type { Check } from '../core/check.ts'
 import type { Digest } from '../core/digest.ts'
 import { type ErrorCode, PineError } from '../core/error.ts'
@@ -10,8 +19,12 @@ import type { Verified } from './verify.ts'
 /** What a host asks of a bundle before it lets it write. */
 export interface HostPolicy {
   readonly compatible: string
-  /** What runs now; `digest` where the host knows which image that is. */
-  readonly installed: { readonly version: string; readonly digest?: Digest }
+  /** What runs now; `digest` where the host knows which image, or which commit, that is. */
+  readonly installed: { readonly version: string; readonly digest?: Digest; readonly bytes?: number }
+  /** What its slots hold. */
+  readonly slotKind: 'image' | 'tree'
+  /** How a tree is put into its slot. */
+  readonly treeFiles: TreeFiles
   /** The highest that was ever confirmed here. */
   readonly floor: { readonly version?: string; readonly epoch: number }
   /** Images that failed their health checks here. */
@@ -20,7 +33,7 @@ export interface HostPolicy {
   /** The newest signed time that this host has seen, in seconds since 1970: it cannot be earlier than that. */
   readonly timeFloor: number
   readonly keys: Pick<TrustedKeys, 'version' | 'expires'>
-  /** Length of the inactive slot. */
+  /** Length of the inactive slot; of a tree slot, what can be had for it. */
   readonly slotBytes: number
   /** Memory the apply may use; left out where nobody knows. */
   readonly memoryBytes?: number
@@ -31,39 +44,58 @@ export interface HostPolicy {
   readonly forceRejected?: boolean
 }
 
+export interface TreeFiles {
+  /** Files of the tree are links to the objects in the slot's repository, or copies. */
+  readonly files: 'link' | 'copy'
+  /** What both slots have in common is there once. */
+  readonly sharesBase: boolean
+}
+
 type Rule<Subject> = (subject: Subject, policy: HostPolicy) => Check
 
 /** In this order problems are named. */
 const RULES: readonly Rule<Manifest>[] = [
+  checkKind,
   checkCompatible,
   checkExpiry,
   checkKeys,
   checkEpoch,
   checkVersion,
   checkRejected,
-  checkSize,
 ]
 
 /** What each way of making the image asks for. */
 const VARIANT_RULES: readonly Rule<Variant>[] = [checkBase, checkCodecs, checkVersions, checkMemory]
+const TREE_VARIANT_RULES: readonly Rule<TreeVariant>[] = [checkBase, checkTreeSpace, checkMemory]
+
+/** A bundle, and the first variant that this host can apply; where there is none, the first made from what runs, or simply the first. */
+export type Chosen =
+  | { readonly kind: 'image'; readonly manifest: Verified<ImageManifest>; readonly variant: Variant }
+  | { readonly kind: 'tree'; readonly manifest: Verified<TreeManifest>; readonly variant: TreeVariant }
 
 export interface Judgement {
-  /** The first that this host can apply; where there is none, the first made from its image, or simply the first. */
-  readonly variant: Variant
+  readonly chosen: Chosen
   /** Everything that was looked at. The host may apply the bundle where none has a problem. */
   readonly checks: readonly Check[]
 }
 
 export function judgeBundle(manifest: Verified<Manifest>, policy: HostPolicy): Judgement {
-  const { variant, checks } = judgeVariants(manifest, policy)
-  return { variant, checks: [...RULES.map((rule) => rule(manifest, policy)), ...checks] }
+  const general = RULES.map((rule) => rule(manifest, policy))
+  if ('tree' in manifest) {
+    const { variant, checks } = judgeVariants(manifest.variants, TREE_VARIANT_RULES, policy)
+    return { chosen: { kind: 'tree', manifest, variant }, checks: [...general, ...checks] }
+  }
+  const { variant, checks } = judgeVariants(manifest.variants, VARIANT_RULES, policy)
+  const size = checkSize(manifest, policy)
+  return { chosen: { kind: 'image', manifest, variant }, checks: [...general, size, ...checks] }
 }
 
-function judgeVariants({ variants }: Manifest, policy: HostPolicy): Judgement {
-  const judged = variants.map((variant) => ({
-    variant,
-    checks: VARIANT_RULES.map((rule) => rule(variant, policy)),
-  }))
+function judgeVariants<V>(
+  variants: readonly V[],
+  rules: readonly Rule<V>[],
+  policy: HostPolicy,
+): { variant: V; checks: readonly Check[] } {
+  const judged = variants.map((variant) => ({ variant, checks: rules.map((rule) => rule(variant, policy)) }))
   const best =
     judged.find(({ checks }) => checks.every(({ problem }) => problem === undefined)) ??
     judged.find(({ checks }) => checks.every(({ problem }) => problem?.code !== 'BASE_MISMATCH')) ??
@@ -82,6 +114,21 @@ interface Refusal {
 function checked(name: string, found: string, { code, wrong, hint }: Refusal): Check {
   if (wrong === undefined) return { name, found }
   return { name, found, problem: new PineError(code, wrong, hint === undefined ? {} : { hint }) }
+}
+
+const CONTENTS = { image: 'images', tree: 'trees of files' } as const
+
+function checkKind(manifest: Manifest, { slotKind }: HostPolicy): Check {
+  const kind = 'tree' in manifest ? 'tree' : 'image'
+  const other = kind === 'tree' ? 'without --tree' : 'with --tree'
+  return checked('kind of slot', CONTENTS[slotKind], {
+    code: 'BUNDLE_KIND_MISMATCH',
+    wrong:
+      kind === slotKind
+        ? undefined
+        : `bundle is of an ${kind === 'tree' ? 'OSTree tree' : 'image'}, the slots of this host hold ${CONTENTS[slotKind]}`,
+    hint: `take the bundle of the release that was made ${other}`,
+  })
 }
 
 function checkCompatible(manifest: Manifest, policy: HostPolicy): Check {
@@ -159,22 +206,24 @@ function olderThan(version: string, other: string, whose: string): string | unde
   return compareVersions(version, other) >= 0 ? undefined : `bundle has version ${version}, ${whose} ${other}`
 }
 
-function checkRejected({ image, version }: Manifest, { rejected, forceRejected }: HostPolicy): Check {
-  const isRejected = rejected.includes(image.digest) && !forceRejected
+function checkRejected(manifest: Manifest, { rejected, forceRejected }: HostPolicy): Check {
+  const { version } = manifest
+  const { digest } = contentOf(manifest)
+  const isRejected = rejected.includes(digest) && !forceRejected
   return checked(
     'rejected before',
     `${rejected.length} releases, ${isRejected ? 'this one too' : 'not this one'}`,
     {
       code: 'REJECTED_BEFORE',
       wrong: isRejected
-        ? `version ${version} (${image.digest.slice(0, 16)}) was rejected on this host before`
+        ? `version ${version} (${digest.slice(0, 16)}) was rejected on this host before`
         : undefined,
       hint: 'apply it all the same with --force-rejected',
     },
   )
 }
 
-function checkSize({ image }: Manifest, { slotBytes }: HostPolicy): Check {
+function checkSize({ image }: ImageManifest, { slotBytes }: HostPolicy): Check {
   const found = `image ${formatBytes(image.bytes)}, slot ${formatBytes(slotBytes)}`
   return checked('slot size', found, {
     code: 'IMAGE_TOO_BIG',
@@ -184,15 +233,34 @@ function checkSize({ image }: Manifest, { slotBytes }: HostPolicy): Check {
   })
 }
 
-function checkBase({ base }: Variant, { installed }: HostPolicy): Check {
-  const isOther = base && installed.digest !== undefined && installed.digest !== base.digest
-  const found = base ? `made from image ${base.digest.slice(0, 16)}` : 'full, needs none'
+/** The delta, what it makes, and as copies whatever cannot be links. */
+function checkTreeSpace(variant: TreeVariant, policy: HostPolicy): Check {
+  const { treeFiles, slotBytes, installed } = policy
+  const baseBytes = variant.base === undefined ? 0 : (installed.bytes ?? 0)
+  const objects = variant.newBytes + (treeFiles.sharesBase ? 0 : baseBytes)
+  const copies = treeFiles.files === 'copy' ? variant.newBytes + baseBytes : 0
+  const needed = segmentsBytes(variant) + objects + copies
+  return checked('slot space', `needs ${formatBytes(needed)}, ${formatBytes(slotBytes)} can be had`, {
+    code: 'IMAGE_TOO_BIG',
+    wrong:
+      needed <= slotBytes
+        ? undefined
+        : `the tree needs ${needed} bytes, ${slotBytes} can be had for its slot`,
+    hint: 'make room on the file system of the slots, or make the tree smaller',
+  })
+}
+
+function checkBase(variant: Variant | TreeVariant, { installed }: HostPolicy): Check {
+  const base = baseOf(variant)
+  const what = 'newBytes' in variant ? 'commit' : 'image'
+  const isOther = base !== undefined && installed.digest !== undefined && installed.digest !== base
+  const found = base === undefined ? 'full, needs none' : `made from ${what} ${base.slice(0, 16)}`
   return checked('base', found, {
     code: 'BASE_MISMATCH',
     wrong: isOther
-      ? `bundle was made from image ${base.digest.slice(0, 16)}, this host runs ${installed.digest?.slice(0, 16)}`
+      ? `bundle was made from ${what} ${base.slice(0, 16)}, this host runs ${installed.digest?.slice(0, 16)}`
       : undefined,
-    hint: 'take the full bundle, or one made from the installed image',
+    hint: `take the full bundle, or one made from the installed ${what}`,
   })
 }
 
@@ -221,7 +289,7 @@ function checkVersions(variant: Variant, { codecs }: HostPolicy): Check {
   })
 }
 
-function checkMemory(variant: Variant, { memoryBytes }: HostPolicy): Check {
+function checkMemory(variant: Variant | TreeVariant, { memoryBytes }: HostPolicy): Check {
   const needed = variant.memoryBytes
   const available = memoryBytes === undefined ? 'unknown' : formatBytes(memoryBytes)
   const isShort = memoryBytes !== undefined && needed > memoryBytes

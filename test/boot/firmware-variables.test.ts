@@ -8,7 +8,7 @@ import type { Host } from '../../src/host/host.ts'
 import { realHost } from '../../src/host/real-host.ts'
 import { OUR_PROGRAM } from '../../src/model/boot-variables.ts'
 import { encodeLoadOption } from '../../src/model/load-option.ts'
-import { factsOf } from '../support/facts.ts'
+import { LAYOUT } from '../support/facts.ts'
 
 const GLOBAL = '8be4df61-93ca-11d2-aa0d-00e098032b8c'
 const ESP = { number: 1, firstLba: 2048, sectors: 70_000, guid: '9a4e0001-1234-4000-8abc-0123456789ab' }
@@ -108,7 +108,7 @@ describe('variables of the firmware, in a plain folder', () => {
 })
 
 describe('what starts first', () => {
-  const { layout } = factsOf({ a: '1.0' })
+  const layout = LAYOUT
   const esp = { role: 'esp', number: 1, offset: 1, bytes: 1, uuid: ESP.guid } as const
   const withEsp = { ...layout, partitions: { ...layout.partitions, esp } }
 

@@ -22,6 +22,7 @@ import {
   type MadeBundle,
   makeBundle,
   noise,
+  ofImage,
 } from '../support/bundles.ts'
 import { memoryRegion } from '../support/memory-region.ts'
 
@@ -207,7 +208,7 @@ describe('in a bundle', () => {
   let variants: readonly Variant[]
   beforeAll(async () => {
     made = await makeBundle({ target, bases: [base, other, undefined], lists: [LIST, second] })
-    variants = decodeManifest(encodeManifest(made.manifest)).variants
+    variants = ofImage(decodeManifest(encodeManifest(made.manifest))).variants
   })
 
   async function listOf(bytes: Buffer, index: number): Promise<ChangeList> {

@@ -3,14 +3,14 @@ import {
   chunkRange,
   decodeManifest,
   encodeManifest,
-  type Manifest,
+  type ImageManifest,
   type Variant,
 } from '../../src/bundle/manifest.ts'
 import { type Canonical, decodeCanonical, encodeCanonical } from '../../src/bundle/msgpack.ts'
 import { sourceOf } from '../../src/bundle/source.ts'
 import { makeBundle, noise } from '../support/bundles.ts'
 
-let good: Manifest
+let good: ImageManifest
 let delta: Variant
 beforeAll(async () => {
   const target = noise(40_000)

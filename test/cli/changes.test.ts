@@ -5,6 +5,7 @@ import { HEADER_BYTES } from '../../src/bundle/header.ts'
 import { decodeManifest } from '../../src/bundle/manifest.ts'
 import { digestOf } from '../../src/core/digest.ts'
 import { hasTool, prose } from '../expand/real-images.ts'
+import { ofImage } from '../support/bundles.ts'
 import { openWorkshop, type Workshop } from '../support/cli.ts'
 
 let shop: Workshop
@@ -223,7 +224,9 @@ describe('without a list', () => {
     writeFileSync(shop.path('noise'), prose(9000, 5))
     expect(await bundle('plain.bundle', more)).not.toContain('changes:')
     const bytes = readFileSync(shop.path('plain.bundle'))
-    const manifest = decodeManifest(bytes.subarray(HEADER_BYTES, HEADER_BYTES + bytes.readUInt32LE(12)))
+    const manifest = ofImage(
+      decodeManifest(bytes.subarray(HEADER_BYTES, HEADER_BYTES + bytes.readUInt32LE(12))),
+    )
     expect(manifest.variants.map(({ changes }) => changes)).toEqual([undefined])
     expect(await refused('bundle inspect @plain.bundle --changes')).toContain('lists no changes')
   })

@@ -9,7 +9,7 @@ beforeAll(() => {
 afterAll(() => shop.close())
 
 const CHANGING = ['apply', 'confirm', 'reject', 'rollback', 'key generate', 'image prepare', 'image build']
-CHANGING.push('bundle create', 'disk build', 'install', 'keys trust')
+CHANGING.push('bundle create', 'disk build', 'folder build', 'install', 'keys trust')
 const LOOKING = [
   'status',
   'log',

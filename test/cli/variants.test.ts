@@ -1,12 +1,18 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { HEADER_BYTES } from '../../src/bundle/header.ts'
-import { decodeManifest, encodeManifest, type Manifest, type Variant } from '../../src/bundle/manifest.ts'
+import {
+  decodeManifest,
+  encodeManifest,
+  type ImageManifest,
+  type Variant,
+} from '../../src/bundle/manifest.ts'
 import { payloadBytes, writeBundle } from '../../src/bundle/writer.ts'
 import { digestOf } from '../../src/core/digest.ts'
 import { parsePrivateKey } from '../../src/trust/keys.ts'
 import { signManifest } from '../../src/trust/verify.ts'
 import { prose } from '../expand/programs.ts'
+import { ofImage } from '../support/bundles.ts'
 import { makeBundle, makeHost, ON_DISK, openWorkshop, slotContent, type Workshop } from '../support/cli.ts'
 
 let shop: Workshop
@@ -19,9 +25,9 @@ afterEach(() => shop.close())
 
 const diskDigest = (): string => digestOf(readFileSync(shop.path('host.img')))
 
-function manifestOf(bundle: string): Manifest {
+function manifestOf(bundle: string): ImageManifest {
   const bytes = readFileSync(shop.path(bundle))
-  return decodeManifest(bytes.subarray(HEADER_BYTES, HEADER_BYTES + bytes.readUInt32LE(12)))
+  return ofImage(decodeManifest(bytes.subarray(HEADER_BYTES, HEADER_BYTES + bytes.readUInt32LE(12))))
 }
 
 /** The same bundle with variants that say something else, signed by the same key. */

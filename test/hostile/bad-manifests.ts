@@ -1,4 +1,4 @@
-import type { Manifest, Variant } from '../../src/bundle/manifest.ts'
+import type { ImageManifest, Variant } from '../../src/bundle/manifest.ts'
 import { encodeCanonical } from '../../src/bundle/msgpack.ts'
 import { type Row, signedJunk, signedWith } from './row.ts'
 
@@ -9,7 +9,7 @@ function inVariant(change: (variant: Variant) => Record<string, unknown>) {
   return signedWith(({ variants }) => ({ variants: variants.map((one) => ({ ...one, ...change(one) })) }))
 }
 
-function inImage(change: (image: Manifest['image']) => Record<string, unknown>) {
+function inImage(change: (image: ImageManifest['image']) => Record<string, unknown>) {
   return signedWith(({ image }) => ({ image: { ...image, ...change(image) } }))
 }
 

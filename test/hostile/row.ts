@@ -1,12 +1,13 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { HEADER_BYTES } from '../../src/bundle/header.ts'
-import { decodeManifest, type Manifest } from '../../src/bundle/manifest.ts'
+import { decodeManifest, type ImageManifest } from '../../src/bundle/manifest.ts'
 import { type Canonical, encodeCanonical } from '../../src/bundle/msgpack.ts'
 import { decodeSignatures, signaturesBytes } from '../../src/bundle/signatures.ts'
 import { encodeStart } from '../../src/bundle/writer.ts'
 import type { ErrorCode } from '../../src/core/error.ts'
 import { parsePrivateKey } from '../../src/trust/keys.ts'
 import { signManifest } from '../../src/trust/verify.ts'
+import { ofImage } from '../support/bundles.ts'
 import { makeBundle, ON_DISK, type Workshop } from '../support/cli.ts'
 
 /** One bad input, and the error it must end with. The rows are the table of docs/security.md. */
@@ -71,24 +72,24 @@ export function signedBytes(shop: Workshop, bytes: Buffer, manifestBytes: Uint8A
 }
 
 /** A good bundle with other manifest bytes, signed. */
-export function signedJunk(junk: (manifest: Manifest) => Uint8Array): Row['make'] {
+export function signedJunk(junk: (manifest: ImageManifest) => Uint8Array): Row['make'] {
   return async (shop) => {
     await makeBundle(shop, '2.0')
     const bytes = readFileSync(shop.path('2.0.bundle'))
     const { manifest, signatures } = partsOf(bytes)
-    const made = junk(decodeManifest(bytes.subarray(manifest, signatures)))
+    const made = junk(ofImage(decodeManifest(bytes.subarray(manifest, signatures))))
     writeFileSync(shop.path('2.0.bundle'), signedBytes(shop, bytes, made))
     return APPLY
   }
 }
 
 /** A good bundle whose manifest says something else, signed; fields that no `Manifest` can have too. */
-export function signedWith(change: (manifest: Manifest) => Record<string, unknown>): Row['make'] {
+export function signedWith(change: (manifest: ImageManifest) => Record<string, unknown>): Row['make'] {
   return signedJunk((manifest) => encodeCanonical({ ...loose(manifest), ...plain(change(manifest)) }))
 }
 
 /** As it is encoded: digests are bytes there, hex in a `Manifest`. */
-function loose(manifest: Manifest): { [key: string]: Canonical } {
+function loose(manifest: ImageManifest): { [key: string]: Canonical } {
   return plain({ ...manifest }) as { [key: string]: Canonical }
 }
 

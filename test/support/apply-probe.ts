@@ -6,6 +6,7 @@ import { nativeCodecs } from '../../src/host/delta-codecs.ts'
 import { openRegion } from '../../src/host/region.ts'
 import { parsePublicKey } from '../../src/trust/keys.ts'
 import { verifyManifest } from '../../src/trust/verify.ts'
+import { ofImage } from './bundles.ts'
 
 async function* readFileInPieces(path: string) {
   const fd = openSync(path, 'r')
@@ -30,7 +31,7 @@ function peakBytes(): number {
 async function apply([bundle = '', slot = '', key = '', from = '']: readonly string[]): Promise<void> {
   const start = performance.now()
   const opened = await openBundle(readFileInPieces(bundle))
-  const manifest = verifyManifest(opened, [parsePublicKey(key)])
+  const manifest = ofImage(verifyManifest(opened, [parsePublicKey(key)]))
   const [variant] = manifest.variants
   if (variant === undefined) throw new Error('a manifest without variants')
   const target = await openRegion(slot, { writable: true })

@@ -1,6 +1,12 @@
 import { describeImage } from '../../src/build/bundle.ts'
 import { type ChangeList, packChanges } from '../../src/bundle/changes.ts'
-import { encodeManifest, type Manifest, type Variant } from '../../src/bundle/manifest.ts'
+import {
+  encodeManifest,
+  type ImageManifest,
+  type Manifest,
+  type TreeManifest,
+  type Variant,
+} from '../../src/bundle/manifest.ts'
 import { openBundle } from '../../src/bundle/reader.ts'
 import { writeBundle } from '../../src/bundle/writer.ts'
 import type { Codecs } from '../../src/core/codecs.ts'
@@ -31,7 +37,7 @@ export interface BundleInput {
   /** What makes the bundle; default: `codecs`. */
   codecs?: Codecs
   keys?: readonly GeneratedKey[]
-  manifest?: Partial<Manifest>
+  manifest?: Partial<ImageManifest>
   /** Laid over each variant. */
   variant?: Partial<Variant>
   /** Lists of changes of the variants that get one, in their order. */
@@ -40,7 +46,7 @@ export interface BundleInput {
 
 export interface MadeBundle {
   bytes: Buffer
-  manifest: Manifest
+  manifest: ImageManifest
   payload: readonly Buffer[]
   /** Where each part starts, and the length of the whole at the end. */
   parts: {
@@ -67,7 +73,7 @@ export async function makeBundle(input: BundleInput): Promise<MadeBundle> {
   for (const base of bases)
     made.push(await makeVariant({ target, chunkBytes, windowBytes, codecs: own }, base))
   const lists = await Promise.all((input.lists ?? []).map((list) => list && packChanges(list, own)))
-  const manifest: Manifest = {
+  const manifest: ImageManifest = {
     format: 1,
     compatible: 'test-x86',
     version: '1.0',
@@ -111,7 +117,7 @@ export async function assemble({
   payload,
   keys = [testKey],
 }: {
-  manifest: Manifest
+  manifest: ImageManifest
   payload: readonly Buffer[]
   keys?: readonly GeneratedKey[]
 }): Promise<MadeBundle> {
@@ -167,7 +173,7 @@ export async function applyBytes({
   ...chosen
 }: ApplyInput): Promise<WriteResult> {
   const opened = await openBundle(arriving(bytes, pieceBytes))
-  const manifest = verifyManifest(opened, [testKey.publicKey])
+  const manifest = ofImage(verifyManifest(opened, [testKey.publicKey]))
   const variant = manifest.variants[chosen.variant ?? 0]
   if (variant === undefined) throw new Error(`there is no variant ${chosen.variant}`)
   return await writeImage({
@@ -179,6 +185,12 @@ export async function applyBytes({
     signal,
     ...(base && { base: memoryRegion(base) }),
   })
+}
+
+/** Those of images, as most tests make them. */
+export function ofImage<M extends Manifest>(manifest: M): Exclude<M, TreeManifest> {
+  if ('tree' in manifest) throw new Error('the bundle is of a tree')
+  return manifest as Exclude<M, TreeManifest>
 }
 
 /** The code of the `PineError` that `action` ends with; anything else fails the test. */

@@ -6,7 +6,7 @@ import { emptyRecords, type ImageRecord } from '../../src/model/records.ts'
 
 const MiB = 1024 * 1024
 
-const LAYOUT: Layout = {
+export const LAYOUT: Layout = {
   label: 'gpt',
   partitions: Object.fromEntries(
     ROLES.map((role, index): [Role, Partition] => [

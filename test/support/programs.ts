@@ -1,5 +1,5 @@
 import { describeImage } from '../../src/build/bundle.ts'
-import type { Manifest, Variant } from '../../src/bundle/manifest.ts'
+import type { ImageManifest, Variant } from '../../src/bundle/manifest.ts'
 import type { ArrivedSegment } from '../../src/bundle/reader.ts'
 import type { Codecs } from '../../src/core/codecs.ts'
 import { digestOf } from '../../src/core/digest.ts'
@@ -35,7 +35,7 @@ export function programOf(head: ProgramHead, ops: readonly Op[]): Buffer {
 }
 
 interface Parts {
-  readonly manifest: Manifest
+  readonly manifest: ImageManifest
   readonly variant: Variant
   readonly payloads: readonly Buffer[]
 }

@@ -1,17 +1,19 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import type { Manifest, Variant } from '../../src/bundle/manifest.ts'
+import type { ImageManifest, Variant } from '../../src/bundle/manifest.ts'
 import { openBundle } from '../../src/bundle/reader.ts'
 import { digestOf } from '../../src/core/digest.ts'
 import type { PineError } from '../../src/core/error.ts'
 import { supportedCodecs } from '../../src/delta/apply.ts'
 import { type HostPolicy, judgeBundle } from '../../src/trust/policy.ts'
 import { type Verified, verifyManifest } from '../../src/trust/verify.ts'
-import { arriving, codecs, makeBundle, noise, testKey } from '../support/bundles.ts'
+import { arriving, codecs, makeBundle, noise, ofImage, testKey } from '../support/bundles.ts'
 
 const [base, target] = [noise(9000, 2), noise(10_000)]
 const policy: HostPolicy = {
   compatible: 'test-x86',
   installed: { version: '1.2', digest: digestOf(base) },
+  slotKind: 'image',
+  treeFiles: { files: 'link', sharesBase: true },
   floor: { epoch: 3 },
   rejected: [],
   now: new Date('2026-11-22T00:00:00Z'),
@@ -23,28 +25,30 @@ const policy: HostPolicy = {
 }
 
 async function verified(
-  change: Partial<Manifest> = {},
+  change: Partial<ImageManifest> = {},
   { variant, bases = [base] }: { variant?: Partial<Variant>; bases?: readonly (Buffer | undefined)[] } = {},
-): Promise<Verified<Manifest>> {
+): Promise<Verified<ImageManifest>> {
   const manifest = { version: '1.3', epoch: 3, ...change }
   const { bytes } = await makeBundle({ bases, target, manifest, ...(variant && { variant }) })
-  return verifyManifest(await openBundle(arriving(bytes)), [testKey.publicKey])
+  return ofImage(verifyManifest(await openBundle(arriving(bytes)), [testKey.publicKey]))
 }
 
-function problems(manifest: Verified<Manifest>, change: Partial<HostPolicy> = {}): PineError[] {
+function problems(manifest: Verified<ImageManifest>, change: Partial<HostPolicy> = {}): PineError[] {
   return judgeBundle(manifest, { ...policy, ...change }).checks.flatMap(({ problem }) => problem ?? [])
 }
 
-function codes(manifest: Verified<Manifest>, change: Partial<HostPolicy> = {}): string[] {
+function codes(manifest: Verified<ImageManifest>, change: Partial<HostPolicy> = {}): string[] {
   return problems(manifest, change).map(({ code }) => code)
 }
 
-function chosen(manifest: Verified<Manifest>, change: Partial<HostPolicy> = {}): Variant {
-  return judgeBundle(manifest, { ...policy, ...change }).variant
+function chosen(manifest: Verified<ImageManifest>, change: Partial<HostPolicy> = {}): Variant {
+  const { chosen } = judgeBundle(manifest, { ...policy, ...change })
+  if (chosen.kind === 'tree') throw new Error('the bundle is of a tree')
+  return chosen.variant
 }
 
 describe('a host', () => {
-  let good: Verified<Manifest>
+  let good: Verified<ImageManifest>
   beforeAll(async () => {
     good = await verified()
   })
@@ -171,7 +175,7 @@ describe('of the ways to make an image', () => {
   const older = noise(8000, 3)
   const ours = { ...policy.installed, digest: digestOf(base) }
   const stranger = { ...policy.installed, digest: digestOf(noise(100, 9)) }
-  let all: Verified<Manifest>
+  let all: Verified<ImageManifest>
   beforeAll(async () => {
     all = await verified({}, { bases: [older, base, undefined] })
   })

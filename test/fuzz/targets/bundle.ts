@@ -1,10 +1,10 @@
-import type { Manifest, Variant } from '../../../src/bundle/manifest.ts'
+import type { ImageManifest, Variant } from '../../../src/bundle/manifest.ts'
 import { type OpenedBundle, openBundle } from '../../../src/bundle/reader.ts'
 import { blake3, digestOf } from '../../../src/core/digest.ts'
 import type { ByteSource } from '../../../src/core/region.ts'
 import { writeImage } from '../../../src/delta/apply.ts'
 import { verifyManifest } from '../../../src/trust/verify.ts'
-import { codecs } from '../../support/bundles.ts'
+import { codecs, ofImage } from '../../support/bundles.ts'
 import { memoryRegion } from '../../support/memory-region.ts'
 import { accepted, defineTarget, requireThat, type TargetEntry, WrongAnswer } from '../target.ts'
 import { genuineAmong, join, mutateBundle, signersIn, split } from './bundle-parts.ts'
@@ -46,7 +46,7 @@ const signed: TargetEntry = {
 
 export interface Applied {
   readonly slot: Buffer
-  readonly manifest: Manifest | undefined
+  readonly manifest: ImageManifest | undefined
   readonly error: unknown
 }
 
@@ -59,11 +59,11 @@ export async function applyTo(
   input: Buffer,
   isAllowed: (variant: Variant) => boolean,
 ): Promise<Applied> {
-  let manifest: Manifest | undefined
+  let manifest: ImageManifest | undefined
   let opened: OpenedBundle | undefined
   try {
     opened = await openBundle(arriving(input))
-    manifest = verifyManifest(opened, TRUSTED, { threshold: THRESHOLD })
+    manifest = ofImage(verifyManifest(opened, TRUSTED, { threshold: THRESHOLD }))
     const variant = manifest.variants.find(isAllowed)
     if (variant === undefined) return { slot, manifest, error: 'nothing for this host' }
     const segments = opened.segments(manifest.variants, variant)

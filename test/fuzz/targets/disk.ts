@@ -147,6 +147,7 @@ const table: TargetEntry = {
         disk.write(input)
         const { layout, open } = await openDiskImage(host, disk.path)
         for (const role of ROLES) await (await open(role, { writable: true })).close()
+        if (layout === null) throw new Error('a disk without a layout')
         return layout
       },
       codes: ['LAYOUT_INVALID', 'NOT_A_PINE_DISK', 'DISK_TOO_SMALL'],

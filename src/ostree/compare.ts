@@ -1,0 +1,105 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { isErrno, PineError } from '../core/error.ts'
+import { resolveRev } from './refs.ts'
+import type { Request } from './requests.ts'
+import { readVariant } from './variant.ts'
+import { AT_FDCWD, type Repo, type Verb } from './verb.ts'
+
+export interface TreeProblem {
+  /** From the root. */
+  readonly path: string
+  readonly found: string
+}
+
+/** OstreeObjectType, ostree-core.h */
+const TYPES = { file: 1, dirTree: 2, commit: 4 } as const
+/** In OSTREE_COMMIT_GVARIANT_FORMAT, ostree-core.h: checksums of the root's entries, and of what it is itself. */
+const ROOT = { tree: 6, meta: 7 } as const
+/** Of a tree that is another one altogether, a few say enough. */
+const MAX_PROBLEMS = 20
+
+/**
+ * What differs between a commit and a folder: content, mode, owner, extended attributes, targets of links, what is missing and
+ * what is there beside it. Empty where the folder is what a checkout of the commit makes.
+ */
+export async function compare(verb: Verb, repo: Repo, request: Request<'compare'>): Promise<TreeProblem[]> {
+  const { rev, folder, except } = request
+  const commit = await resolveRev(verb, repo, rev)
+  const fields = await load(verb, repo, TYPES.commit, commit)
+  const comparison = { verb, repo, folder, except, problems: [], files: 0 }
+  await compareFolder(comparison, '/', { tree: hexOf(fields[ROOT.tree]), meta: hexOf(fields[ROOT.meta]) })
+  return comparison.problems
+}
+
+interface Comparison {
+  readonly verb: Verb
+  readonly repo: Repo
+  readonly folder: string
+  readonly except: string | undefined
+  readonly problems: TreeProblem[]
+  files: number
+}
+
+interface Expected {
+  readonly tree: string
+  readonly meta: string
+}
+
+async function compareFolder(comparison: Comparison, path: string, { tree, meta }: Expected): Promise<void> {
+  const { verb, repo, folder, problems } = comparison
+  if (problems.length >= MAX_PROBLEMS) return
+  await compareEntry(comparison, path, meta)
+  const found = await entriesOf(comparison, path)
+  if (found === undefined) return void problems.push({ path, found: `no folder in ${folder}` })
+  const [files, folders] = (await load(verb, repo, TYPES.dirTree, tree)).map(rowsOf)
+  const expected = new Set([...(files ?? []), ...(folders ?? [])].map(([name]) => String(name)))
+  for (const name of found)
+    if (!expected.has(name)) problems.push({ path: join(path, name), found: 'not in the commit' })
+  for (const [name, checksum] of files ?? [])
+    await compareEntry(comparison, join(path, String(name)), hexOf(checksum))
+  for (const [name, below, own] of folders ?? [])
+    await compareFolder(comparison, join(path, String(name)), { tree: hexOf(below), meta: hexOf(own) })
+}
+
+/** Undefined where it is no folder. */
+async function entriesOf({ folder, except }: Comparison, path: string): Promise<string[] | undefined> {
+  try {
+    const names = await readdir(join(folder, path))
+    return path === '/' ? names.filter((name) => name !== except) : names
+  } catch (error) {
+    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return undefined
+    throw error
+  }
+}
+
+async function compareEntry(comparison: Comparison, path: string, checksum: string): Promise<void> {
+  const { verb, folder, problems } = comparison
+  if (problems.length >= MAX_PROBLEMS) return
+  comparison.files += 1
+  verb.progress(comparison.files, comparison.files)
+  try {
+    // As a `file` libostree takes a folder for what it is, and gives the checksum of its owner, mode and attributes.
+    const found = await verb.fn.ostree_checksum_file_at(AT_FDCWD, join(folder, path), TYPES.file, 0)
+    if (found === checksum) return
+    problems.push({ path, found: `${found.slice(0, 12)}, expected ${checksum.slice(0, 12)}` })
+  } catch (error) {
+    if (!(error instanceof PineError)) throw error
+    problems.push({ path, found: error.message })
+  }
+}
+
+async function load({ fn, memory }: Verb, repo: Repo, type: number, checksum: string): Promise<unknown[]> {
+  const variant = await fn.ostree_repo_load_variant(repo, type, checksum)
+  const value = readVariant({ fn, memory }, variant)
+  variant.close()
+  return Array.isArray(value) ? value : []
+}
+
+function rowsOf(value: unknown): unknown[][] {
+  return Array.isArray(value) ? value.filter(Array.isArray) : []
+}
+
+function hexOf(checksum: unknown): string {
+  return checksum instanceof Uint8Array ? Buffer.from(checksum).toString('hex') : ''
+}
