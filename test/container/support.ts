@@ -128,7 +128,11 @@ const HOW = {
 
 function start(root: string, how: keyof typeof HOW, timeout: number) {
   const words = ['--mount', '--pid', '--fork', '--kill-child', 'sh', '-c', HOW[how], 'sh', root]
-  const { stdout, stderr, status, signal } = spawnSync('unshare', words, { encoding: 'utf8', timeout, killSignal: 'SIGKILL' })
+  const { stdout, stderr, status, signal } = spawnSync('unshare', words, {
+    encoding: 'utf8',
+    timeout,
+    killSignal: 'SIGKILL',
+  })
   if (existsSync(join(root, 'proc/1'))) throw new Error('the container left mounts behind')
   return { output: stdout + stderr, status, signal }
 }
