@@ -65,7 +65,9 @@ async function canRun(host: Host, root: string, path: string): Promise<boolean> 
 
 /** As systemd-detect-virt sees it, which is not everywhere. */
 async function isContainer(host: Host): Promise<boolean> {
-  const environment = String((await host.readFile('/proc/1/environ')) ?? '').split('\0')
+  // Not even root may read it everywhere.
+  const read = await host.readFile('/proc/1/environ').catch(() => undefined)
+  const environment = String(read ?? '').split('\0')
   if (environment.some((entry) => entry.startsWith('container='))) return true
   if ((await host.kindOf('/run/systemd/container')) !== undefined) return true
   return (await host.kindOf('/proc/vz')) !== undefined && (await host.kindOf('/proc/bc')) === undefined

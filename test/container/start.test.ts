@@ -69,7 +69,10 @@ describe.skipIf(PROBLEM !== undefined)('a container', () => {
     ['is no program', (path: string) => writeFileSync(path, Buffer.alloc(4096, 1))],
     [
       'leads out of the slot',
-      (path: string) => (rmSync(path), symlinkSync('../../../../../sbin/init.pine-old', path)),
+      (path: string) => {
+        rmSync(path)
+        symlinkSync('../../../../../sbin/init.pine-old', path)
+      },
     ],
   ])('starts a at once where the init of b %s', async (_, spoil) => {
     make()

@@ -108,7 +108,7 @@ export function makeContainer(init: string, state: BootState): Container {
       const { state: before } = await readBootState(region)
       await writeBootState(region, change(before), before.sequence).finally(() => region.close())
     },
-    start: (how = 'pivot', timeoutMs = 30_000) => start(root, how, timeoutMs),
+    start: (how, timeoutMs) => startRoot(root, how, timeoutMs),
     close: () => rmSync(top, { recursive: true, force: true }),
   }
 }
@@ -126,7 +126,8 @@ const HOW = {
   'no-mounts': `${PREPARE} exec setpriv --bounding-set -sys_admin chroot . /sbin/init`,
 }
 
-function start(root: string, how: keyof typeof HOW, timeout: number) {
+/** Starts what is in a root as a host does. */
+export function startRoot(root: string, how: keyof typeof HOW = 'pivot', timeout = 30_000) {
   const words = ['--mount', '--pid', '--fork', '--kill-child', 'sh', '-c', HOW[how], 'sh', root]
   const { stdout, stderr, status, signal } = spawnSync('unshare', words, {
     encoding: 'utf8',
