@@ -1,4 +1,13 @@
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -53,6 +62,30 @@ describe.skipIf(PROBLEM !== undefined)('a container', () => {
     expect([told, Number(told) > 0], output).toEqual([started, true])
     expect([box.read('var/note'), box.read('.pine/etc/a.00000001/local')]).toEqual(['mine', 'local\n'])
     expect(existsSync(box.path('etc/local'))).toBe(false)
+  })
+
+  test('that is unprivileged starts its slot read-only, with the volumes and files that its host mounted', () => {
+    make()
+    box.write('etc/mounted', '')
+    box.write('.pine/slots/a/etc/mounted', '')
+    mkdirSync(box.path('.pine/slots/a/volume'))
+    const script =
+      '(echo x > /usr/x) 2>/dev/null && echo writable; cat /volume/note /etc/mounted; ls /run; cat /usr/name'
+    box.write('.pine/slots/a/sbin/init', `#!/bin/sh\n${script}\n`, 0o755)
+    const { output } = box.start('unprivileged')
+    expect(output).toMatch(/^mounted\nmounted\na\npine-update: trying a\n/)
+    expect(output).not.toContain('writable')
+  })
+
+  test('starts a where b has no place for what every slot needs, and says what else has none', async () => {
+    make()
+    await box.setState((state) => arm(state, 'b'))
+    rmSync(box.path('.pine/slots/b/proc'), { recursive: true })
+    box.write('etc/mounted', '')
+    const { output } = box.start('unprivileged')
+    expect(output).toContain('the slot has no folder /proc')
+    expect(output).toContain('the slot has no place for the mount /volume')
+    expect(systems(output)).toEqual(['a'])
   })
 
   test('goes back to a when the init of b crashes, once its tries are spent', async () => {

@@ -122,6 +122,12 @@ cd "$1"
 /** As LXC does, and as chroot does; the last one may not mount. */
 const HOW = {
   pivot: `${PREPARE} pivot_root . mnt; exec chroot . /bin/sh -c 'umount -l /mnt; exec /sbin/init'`,
+  /** As an unprivileged container: what its host mounted before is locked. */
+  unprivileged: `mount --make-rprivate /
+mount --bind "$1" "$1"
+exec unshare --user --map-root-user --mount --pid --fork --kill-child sh -c '${PREPARE}
+mkdir -p volume; mount -t tmpfs none volume; echo mounted >volume/note; mount --bind volume/note etc/mounted
+pivot_root . mnt; exec chroot . /bin/sh -c "umount -l /mnt; exec /sbin/init"' sh "$1"`,
   chroot: `${PREPARE} exec chroot . /sbin/init`,
   'no-mounts': `${PREPARE} exec setpriv --bounding-set -sys_admin chroot . /sbin/init`,
 }
