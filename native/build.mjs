@@ -1,5 +1,5 @@
-// Builds dist/native/linux-<cpu>.node: one file for every Node from 20 on, on glibc and on musl.
-import { execFileSync } from 'node:child_process'
+// Builds dist/native/: linux-<cpu>.node, one file for every Node from 20 on, on glibc and on musl; container-init-<cpu>.
+import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -18,10 +18,10 @@ function sources() {
   return readdirSync(here).filter((name) => name.endsWith('.c'))
 }
 
-function isUpToDate() {
+function isNewer(output, folder) {
   if (!existsSync(output)) return false
   const builtMs = statSync(output).mtimeMs
-  return readdirSync(here).every((name) => statSync(join(here, name)).mtimeMs <= builtMs)
+  return readdirSync(folder).every((name) => statSync(join(folder, name)).mtimeMs <= builtMs)
 }
 
 function cc(args) {
@@ -37,9 +37,37 @@ function findLibrary([name, debianPackage]) {
   return found
 }
 
-/** Compiles the addon where its sources are newer than the output. */
+/** What runs in a container before anything else: static, since the slot's libraries are those of another release. */
+function buildContainerInit() {
+  const folder = join(here, 'container-init')
+  const output = join(here, '..', 'dist', 'native', `container-init-${process.arch}`)
+  if (isNewer(output, folder)) return
+  const partial = `${output}.${process.pid}`
+  mkdirSync(dirname(output), { recursive: true })
+  const files = readdirSync(folder).filter((name) => name.endsWith('.c'))
+  const flags = [
+    '-std=gnu11',
+    '-D_GNU_SOURCE',
+    '-Os',
+    '-Wall',
+    '-Wextra',
+    '-static',
+    '-Wl,-s',
+    '-Wl,--build-id=none',
+  ]
+  const words = [...flags, ...files.map((name) => join(folder, name)), '-o', partial]
+  // A twentieth of what glibc takes. CC is for other architectures.
+  const hasMusl = process.env.CC === undefined && spawnSync('musl-gcc', ['--version']).status === 0
+  execFileSync(hasMusl ? 'musl-gcc' : (process.env.CC ?? 'cc'), words, {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+  renameSync(partial, output)
+}
+
+/** Compiles the addon and the container's init where their sources are newer than the output. */
 export function buildNative() {
-  if (isUpToDate()) return
+  buildContainerInit()
+  if (isNewer(output, here)) return
   const partial = `${output}.${process.pid}`
   mkdirSync(dirname(output), { recursive: true })
   cc([

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { applyCommand } from './apply.ts'
 import { bundleCommand } from './bundle.ts'
+import { containerCommand } from './container.ts'
 import { diskCommand } from './disk.ts'
 import { reportError, reportUsage } from './errors.ts'
 import { folderCommand } from './folder.ts'
@@ -59,6 +60,7 @@ function createProgram(io: Io, setExitCode: (code: number) => void): Command {
   for (const command of [
     diskCommand(io),
     folderCommand(io),
+    containerCommand(io),
     installCommand(io),
     hijackCommand(io, setExitCode),
   ])

@@ -1,3 +1,4 @@
+import { CONTAINER, readContainerCmdline } from '../boot/container.ts'
 import { PineError } from '../core/error.ts'
 import type { OpenRegion } from '../core/region.ts'
 import type { Host } from '../host/host.ts'
@@ -88,7 +89,9 @@ export async function readCmdline(host: Host): Promise<PineDisk['cmdline']> {
 
 /** Finds the disk of the running root file system by the PARTUUID that the loader gave the kernel. */
 export async function openLiveDisk(host: Host): Promise<PineDisk> {
-  // The place for a container: there `openFolderMachine` of /.pine is live, with what its init handed over as `cmdline`.
+  const container = await readContainerCmdline(host)
+  if (container !== undefined)
+    return { ...(await openFolderMachine(host, CONTAINER)), live: true, cmdline: container }
   const cmdline = await readCmdline(host)
   const rehearsal = parseRehearsal(cmdline)
   if (rehearsal !== undefined) return openRehearsal(host, cmdline, rehearsal)

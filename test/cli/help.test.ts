@@ -9,7 +9,15 @@ beforeAll(() => {
 afterAll(() => shop.close())
 
 const CHANGING = ['apply', 'confirm', 'reject', 'rollback', 'key generate', 'image prepare', 'image build']
-CHANGING.push('bundle create', 'disk build', 'folder build', 'install', 'keys trust')
+CHANGING.push(
+  'bundle create',
+  'disk build',
+  'folder build',
+  'install',
+  'keys trust',
+  'container init',
+  'container undo',
+)
 const LOOKING = [
   'status',
   'log',

@@ -59,6 +59,10 @@ describe('the archive', () => {
   test('has what an image gets, a Node, and the licences of all of it', () => {
     const inside = [...AGENT, ...OSTREE_AGENT, 'loader', 'node']
     expect(readdirSync(join(folder, 'lib')).sort()).toEqual(inside.sort())
+    expect(readdirSync(join(folder, 'lib/native')).sort()).toEqual([
+      `container-init-${process.arch}`,
+      `linux-${process.arch}.node`,
+    ])
     expect(readdirSync(join(folder, 'lib/loader')).sort()).toEqual(['boot.img', 'core.img', 'grubx64.efi'])
     expect(readFileSync(join(folder, 'LICENSE.node'), 'utf8')).toContain('Node.js')
     expect(readFileSync(join(folder, 'LICENSE.grub'), 'utf8')).toContain('GPL-3')

@@ -1,0 +1,37 @@
+import { join } from 'node:path'
+import type { Host } from '../host/host.ts'
+
+/** Names in the root of a container. `native/container-init` has the same. */
+export const PINE = '.pine'
+export const SHIM = `${PINE}/init`
+/** The init that was there, under another name in its folder: a relative link still leads where it did. */
+export const OLD_INIT = 'init.pine-old'
+
+/** The folder that /sbin is, and the way back from it to the root. */
+export interface SbinFolder {
+  path: string
+  toRoot: string
+}
+
+/** In `root`, where /sbin may be a link: to usr/sbin or usr/bin, relative or not. */
+export async function sbinOf(host: Host, root: string): Promise<SbinFolder> {
+  const target = (await readLink(host, join(root, 'sbin'))) ?? 'sbin'
+  const names = target.split('/').filter(Boolean)
+  return { path: join(root, ...names), toRoot: names.map(() => '..').join('/') }
+}
+
+/** Undefined where it is no link. */
+async function readLink(host: Host, path: string): Promise<string | undefined> {
+  const kind = (await host.exec('stat', ['--format=%F', path])).trim()
+  return kind === 'symbolic link' ? (await host.exec('readlink', [path])).trim() : undefined
+}
+
+/** Our init starts this root. */
+export async function hasShim(host: Host, root: string): Promise<boolean> {
+  const { path, toRoot } = await sbinOf(host, root)
+  return (await readLink(host, join(path, 'init'))) === `${toRoot}/${SHIM}`
+}
+
+export async function sync(host: Host, root: string): Promise<void> {
+  await host.exec('sync', ['--file-system', root], { timeoutMs: 3_600_000 })
+}

@@ -1,0 +1,169 @@
+import { execFileSync } from 'node:child_process'
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { ERROR_CODES, type ErrorCode } from '../../src/core/error.ts'
+import type { Host } from '../../src/host/host.ts'
+import { realHost } from '../../src/host/real-host.ts'
+import { LOADERS, ostree } from '../ostree/support.ts'
+import { openWorkshop, type Workshop } from '../support/cli.ts'
+import { makeTree, PROBLEM, startRoot } from './support.ts'
+
+const reason = PROBLEM ?? LOADERS.find((loader) => loader.reason !== undefined)?.reason
+if (reason !== undefined) console.log(`skipped: ${reason}`)
+
+let shop: Workshop
+let root: string
+/** The next call of the machine that changes something and is not made; then the program is gone. */
+let callsLeft = Number.POSITIVE_INFINITY
+let calls = 0
+
+/** A machine whose program is cut off before some call. */
+function cuttable(): Host {
+  const host = realHost()
+  const counted = <A extends unknown[], R>(call: (...words: A) => Promise<R>) => {
+    return async (...words: A): Promise<R> => {
+      calls++
+      if (callsLeft-- <= 0) throw new Error('cut off')
+      return await call(...words)
+    }
+  }
+  return {
+    ...host,
+    exec: counted(host.exec),
+    rename: counted(host.rename),
+    createSparse: counted(host.createSparse),
+  }
+}
+
+beforeAll(() => {
+  if (reason !== undefined) return
+  shop = openWorkshop(cuttable())
+  const release = shop.path('release')
+  makeTree(release)
+  rmSync(join(release, 'sbin'), { recursive: true })
+  mkdirSync(join(release, 'usr/sbin'))
+  symlinkSync('usr/sbin', join(release, 'sbin'))
+  write(
+    join(release, 'usr/sbin/init'),
+    '#!/bin/sh\necho "system: a $(cat /etc/hostname /etc/release)"\n',
+    0o755,
+  )
+  write(join(release, 'etc/release'), 'shipped\n')
+  write(join(release, 'etc/passwd'), 'root:x:0:0:::/bin/sh\ndaemon:x:50:50:::\n')
+  ostree('init', `--repo=${shop.path('repo')}`, '--mode=archive')
+  ostree('config', `--repo=${shop.path('repo')}`, 'set', 'core.fsync', 'false')
+  ostree('commit', `--repo=${shop.path('repo')}`, '--branch=web', `--tree=dir=${release}`)
+})
+afterAll(() => shop?.close())
+beforeEach(() => {
+  if (reason !== undefined) return
+  callsLeft = Number.POSITIVE_INFINITY
+  root = shop.path('root')
+  rmSync(root, { recursive: true, force: true })
+  makeTree(root)
+  mkdirSync(join(root, 'lib/systemd'), { recursive: true })
+  write(join(root, 'lib/systemd/systemd'), '#!/bin/sh\necho "system: old"\n', 0o4755)
+  // Relative, as Debian has it: it must not be moved to another folder.
+  symlinkSync('../lib/systemd/systemd', join(root, 'sbin/init'))
+  write(join(root, 'etc/hostname'), 'mine\n')
+  write(join(root, 'etc/passwd'), 'root:x:0:0:::/bin/bash\nme:x:1000:1000:::/bin/sh\n')
+  write(join(root, 'etc/ssh/ssh_host_key'), 'secret', 0o600)
+  execFileSync('setfattr', ['-n', 'user.note', '-v', 'kept', join(root, 'etc/hostname')])
+  execFileSync('chown', ['-h', '5:7', join(root, 'sbin/init')])
+})
+
+function write(path: string, text: string, mode = 0o644): void {
+  mkdirSync(join(path, '..'), { recursive: true })
+  writeFileSync(path, text)
+  chmodSync(path, mode)
+}
+
+/** Names, kinds, modes, owners, times of files, links, attributes and contents. */
+function listing(): string {
+  const script = `find . -path ./proc -prune -o -printf '%P %y %m %U:%G %l ' \\( -type d -printf '\\n' -o -printf '%T@ %s\\n' \\) | sort
+find . -path ./proc -prune -o -type f -print0 | sort -z | xargs -0 sha256sum
+getfattr --recursive --physical --no-dereference --dump --match=- . | grep -v '^$'`
+  return execFileSync('sh', ['-c', script], { cwd: root, encoding: 'utf8' })
+}
+
+const WHAT = '--ostree @repo --ref web --compatible web --release 1.0 --root @root'
+const systems = (): string[] =>
+  [...startRoot(root).output.matchAll(/^system: (.*)$/gm)].map(([, name = '']) => name)
+
+async function expectError(line: string, code: ErrorCode, why: RegExp): Promise<void> {
+  const before = listing()
+  const ran = await shop.pine(`${line} --json`)
+  expect([ran.json().error?.code, ran.exit], ran.stderr).toEqual([code, ERROR_CODES[code]])
+  expect(ran.json().error.message).toMatch(why)
+  expect(listing()).toBe(before)
+}
+
+describe.skipIf(reason !== undefined)('container init', () => {
+  test('starts the commit with the name and accounts of the container, and undo gives all back', async () => {
+    const before = listing()
+    expect((await shop.ok(`container init ${WHAT} --dry-run`)).stdout).toContain('rename a link')
+    expect(listing()).toBe(before)
+    await shop.ok(`container init ${WHAT}`)
+    expect(systems()).toEqual(['a mine'])
+    const etc = join(root, '.pine/etc/a.00000001')
+    expect(readFileSync(join(etc, 'passwd'), 'utf8')).toBe(
+      'root:x:0:0:::/bin/bash\nme:x:1000:1000:::/bin/sh\ndaemon:x:50:50:::\n',
+    )
+    expect(readFileSync(join(etc, 'ssh/ssh_host_key'), 'utf8')).toBe('secret')
+    expect((await shop.ok('status --disk @root/.pine --json')).json()).toMatchObject({ nextBoot: 'a' })
+    expect((await shop.ok('container undo --root @root')).stdout).toContain('as it was')
+    expect(listing()).toBe(before)
+    expect(systems()).toEqual(['old'])
+  })
+
+  test('cut off anywhere leaves a container that starts, and is done by the same command again', async () => {
+    calls = 0
+    await shop.ok(`container init ${WHAT}`)
+    const all = calls
+    await shop.ok('container undo --root @root')
+    const before = listing()
+    const started = new Set<string>()
+    // Up to what is done in the end nothing is in a place where it counts: two of those will do.
+    const cuts = Array.from({ length: all }, (_, cut) => cut).filter(
+      (cut) => [1, 6].includes(cut) || cut > all - 9,
+    )
+    for (const cut of cuts) {
+      callsLeft = cut
+      expect((await shop.pine(`container init ${WHAT}`)).exit).not.toBe(0)
+      callsLeft = Number.POSITIVE_INFINITY
+      for (const name of systems()) started.add(name)
+      const again = await shop.pine(`container init ${WHAT} --json`)
+      // Only the last flush comes after the rename.
+      expect(again.exit === 0 || again.json().error.code === 'TAKEOVER_ORDER', `cut before call ${cut}`).toBe(
+        true,
+      )
+      expect(systems(), `cut before call ${cut}`).toEqual(['a mine'])
+      await shop.ok('container undo --root @root')
+      expect(listing()).toBe(before)
+    }
+    expect(all).toBeGreaterThan(10)
+    expect(started).toEqual(new Set(['old', 'a mine']))
+  })
+
+  test('is refused where it cannot work, and changes nothing', async () => {
+    await expectError('container undo --root @root', 'TAKEOVER_ORDER', /nothing to undo/)
+    await expectError(`container init ${WHAT} --ref nope`, 'OSTREE_NOT_FOUND', /nope/)
+    await expectError(`container init ${WHAT} --root @repo`, 'FILE_NOT_FOUND', /no sbin/)
+    // Never without --dry-run: where the tests themselves run in a container it would be done.
+    await expectError(`container init ${WHAT} --root / --dry-run`, 'TAKEOVER_REFUSED', /no container that is/)
+    const bare = shop.path('bare')
+    makeTree(bare)
+    rmSync(join(bare, 'bin/cmp'))
+    ostree('commit', `--repo=${shop.path('repo')}`, '--branch=bare', `--tree=dir=${bare}`)
+    await expectError(`container init ${WHAT} --ref bare`, 'TREE_INVALID', /no \/sbin\/init, no program cmp/)
+    rmSync(join(root, 'lib/systemd/systemd'))
+    await expectError(`container init ${WHAT}`, 'TAKEOVER_REFUSED', /\/sbin\/init is no program/)
+    expect(existsSync(join(root, '.pine'))).toBe(false)
+  })
+
+  test('is done once', async () => {
+    await shop.ok(`container init ${WHAT}`)
+    await expectError(`container init ${WHAT}`, 'TAKEOVER_ORDER', /slots already/)
+  })
+})
