@@ -38,7 +38,7 @@ export async function fillSlot(
   const { commit } = (await describeCommit(repo, ref)).ostree
   const { bytes } = await repo.measure({ rev: commit })
   await makeFolder(join(slot, SLOT_FOLDER), 0o700)
-  const own = await ostree.init({ path: slotRepo(slot), mode: 'bare' })
+  const own = await ostree.init({ path: slotRepo(slot), mode: 'bare', flush: false })
   onStep(`take ${ref} from the repository`)
   await own.pullLocal({ from: path, refs: [commit] })
   onStep('make the tree of slot a')

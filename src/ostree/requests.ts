@@ -115,6 +115,8 @@ export const SESSION_REQUESTS = {
   init: v.strictObject({
     path: Path,
     mode: v.picklist(['bare', 'bare-user', 'bare-user-only', 'archive']),
+    /** Default: each object is flushed by itself. `false` where the whole file system is, later. */
+    flush: v.exactOptional(v.boolean()),
   }),
 } as const
 

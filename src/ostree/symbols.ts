@@ -131,6 +131,7 @@ export const SYMBOLS = {
     long,
   },
   ostree_repo_mode_from_string: { result: 'done', args: ['text', none('i32'), 'error'] },
+  ostree_repo_set_disable_fsync: { result: 'void', args: ['OstreeRepo', 'bool'] },
   ostree_repo_get_mode: { result: none('i32'), args: ['OstreeRepo'] },
   ostree_repo_list_refs: {
     result: 'done',

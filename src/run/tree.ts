@@ -141,7 +141,7 @@ async function startRepo(
   const links = disk.sharesSlots && source.files === 'link'
   return await disk.withSlotFolder(otherSlot(slot), 'read', async (running) => {
     if (base !== undefined && !links) await host.exec('cp', ['--archive', slotRepo(running), path], COPY)
-    const repo = await ostree.init({ path, mode: 'bare' })
+    const repo = await ostree.init({ path, mode: 'bare', flush: false })
     if (base !== undefined && links) {
       const request = { from: slotRepo(running), refs: [base.commit], trusted: true }
       await repo.pullLocal(request, { signal: source.signal })
