@@ -1,10 +1,14 @@
 import { join } from 'node:path'
+import { findBackend } from '../boot/backend.ts'
+import { readMeta, writeMeta } from '../boot/grub-state.ts'
 import { buildFolder, type FolderRequest } from '../build/folder.ts'
 import { PineError } from '../core/error.ts'
 import { distFolder } from '../host/assets.ts'
 import { makeFolder, moveFolder, removeFolder } from '../host/folder.ts'
 import type { Host } from '../host/host.ts'
-import type { ImageRecord } from '../model/records.ts'
+import { arm, DEFAULT_TRIES } from '../model/boot-state.ts'
+import { bootstateFile } from '../model/folder-layout.ts'
+import { type ImageRecord, parseRecords } from '../model/records.ts'
 import { hasShim, OLD_INIT, PINE, SHIM, sbinOf, sync } from './root.ts'
 
 export interface ContainerRequest extends Omit<FolderRequest, 'dir' | 'files'> {
@@ -18,7 +22,7 @@ export function describeInit({ root, rev, repo, version }: ContainerRequest): st
     `make ${join(root, PINE)}: slot a with ${version}, commit ${rev} of ${repo}; slot b empty`,
     'make /etc of slot a from that of the commit, with the accounts, host keys and addresses of this container',
     `keep /sbin/init as /sbin/${OLD_INIT}`,
-    `rename a link to /${SHIM} over /sbin/init; the next start is that of slot a`,
+    `rename a link to /${SHIM} over /sbin/init; the next start is that of slot a, on trial`,
     'the system that is there stays as it is: "pine-update container undo" goes back to it',
   ]
 }
@@ -86,6 +90,8 @@ export async function initContainer(host: Host, request: ContainerRequest): Prom
   for (const path of [pine, partial]) await removeFolder(path)
   const record = await buildFolder(host, { ...request, dir: partial, files: 'link' }).catch(remove(partial))
   await complete(host, { root, partial, onStep }).catch(remove(partial))
+  await putOnTrial(host, partial, record).catch(remove(partial))
+  await sync(host, root)
   await moveFolder(partial, pine)
   await sync(host, root)
   onStep('let it start')
@@ -133,7 +139,21 @@ async function complete(
   await host.exec('sh', [join(distFolder(), 'system/container-first-etc'), root, partial])
   // What an old release forgot to forbid is of no use to anybody.
   await host.exec('chmod', ['700', partial])
-  await sync(host, root)
+}
+
+/** What nobody has seen start in this container has to prove itself: else the old system starts again. */
+async function putOnTrial(host: Host, partial: string, { digest, version }: ImageRecord): Promise<void> {
+  const bootstate = await host.openRegion(bootstateFile(partial), { writable: true })
+  try {
+    const records = parseRecords(await readMeta(bootstate))
+    const trial = { slot: 'a', digest, version, armedAt: host.now().toISOString(), update: true }
+    await writeMeta(bootstate, { ...records, trial })
+    // With the /etc that is made for it here.
+    const loader = await findBackend(bootstate)
+    await loader.change(bootstate, (state) => arm(state, 'a', DEFAULT_TRIES, true))
+  } finally {
+    await bootstate.close()
+  }
 }
 
 /** The last rename is the one write that changes what starts. */
