@@ -134,7 +134,7 @@ async function complete(
   }
   for (const name of ['root', 'outer', 'etc', 'lib']) await makeFolder(join(partial, name))
   for (const [from, to] of FILES)
-    await host.exec('install', ['--mode=755', join(distFolder(), from), join(partial, to)])
+    await host.exec('install', ['-m', '755', join(distFolder(), from), join(partial, to)])
   onStep('make /etc of slot a')
   await host.exec('sh', [join(distFolder(), 'system/container-first-etc'), root, partial])
   // What an old release forgot to forbid is of no use to anybody.

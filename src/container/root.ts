@@ -20,9 +20,9 @@ export async function sbinOf(host: Host, root: string): Promise<SbinFolder> {
   return { path: join(root, ...names), toRoot: names.map(() => '..').join('/') }
 }
 
-/** Undefined where it is no link. */
+/** Undefined where it is no link. Options that busybox knows: a slot need not have more. */
 async function readLink(host: Host, path: string): Promise<string | undefined> {
-  const kind = (await host.exec('stat', ['--format=%F', path])).trim()
+  const kind = (await host.exec('stat', ['-c', '%F', path])).trim()
   return kind === 'symbolic link' ? (await host.exec('readlink', [path])).trim() : undefined
 }
 
@@ -33,5 +33,5 @@ export async function hasShim(host: Host, root: string): Promise<boolean> {
 }
 
 export async function sync(host: Host, root: string): Promise<void> {
-  await host.exec('sync', ['--file-system', root], { timeoutMs: 3_600_000 })
+  await host.exec('sync', ['-f', root], { timeoutMs: 3_600_000 })
 }

@@ -195,7 +195,12 @@ describe.skipIf(reason !== undefined)('container init', () => {
     await shop.ok(`container init ${WHAT} --ostree @bare-repo --rev node`)
     const { output } = startRoot(root)
     const report = JSON.parse(/^\{$[\s\S]*?^\}$/m.exec(output)?.[0] ?? '')
-    expect(report, output).toMatchObject({ booted: 'a', nextBoot: 'a', trial: { slot: 'a', version: '1.0' } })
+    expect(report, output).toMatchObject({
+      live: true,
+      loaderSeesState: true,
+      nextBoot: 'a',
+      trial: { slot: 'a', version: '1.0' },
+    })
     expect(output).toContain('1.0 in slot a is permanent')
     expect(output.match(/^deadline$/gm)).toHaveLength(1)
     // From within the slot: the old system is next, and there the rest goes.
