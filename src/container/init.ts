@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { findBackend } from '../boot/backend.ts'
+import { readContainerCmdline } from '../boot/container.ts'
 import { readMeta, writeMeta } from '../boot/grub-state.ts'
 import { buildFolder, type FolderRequest } from '../build/folder.ts'
 import { PineError } from '../core/error.ts'
@@ -9,7 +10,7 @@ import type { Host } from '../host/host.ts'
 import { arm, DEFAULT_TRIES } from '../model/boot-state.ts'
 import { bootstateFile } from '../model/folder-layout.ts'
 import { type ImageRecord, parseRecords } from '../model/records.ts'
-import { hasShim, OLD_INIT, PINE, SHIM, sbinOf, sync } from './root.ts'
+import { hasShim, OLD_INIT, PINE, removeSlots, SHIM, sbinOf, sync } from './root.ts'
 
 export interface ContainerRequest extends Omit<FolderRequest, 'dir' | 'files'> {
   /** Of the container: `/`, or where its host has it. */
@@ -37,7 +38,8 @@ export async function requireContainer(host: Host, root: string): Promise<void> 
     if ((await host.kindOf(join(root, name))) === undefined)
       throw new PineError('FILE_NOT_FOUND', `${root} is no root of a container: it has no ${name}`)
   }
-  if (await hasShim(host, root)) {
+  const runsSlot = root === '/' && (await readContainerCmdline(host)) !== undefined
+  if (runsSlot || (await hasShim(host, root))) {
     throw new PineError('TAKEOVER_ORDER', 'this container has its slots already', {
       hint: 'to install a release use "pine-update apply"; to go back "pine-update container undo"',
     })
@@ -87,7 +89,7 @@ export async function initContainer(host: Host, request: ContainerRequest): Prom
   const pine = join(root, PINE)
   const partial = `${pine}.new`
   // What an earlier one left behind; nothing starts from it.
-  for (const path of [pine, partial]) await removeFolder(path)
+  await removeSlots(host, root)
   const record = await buildFolder(host, { ...request, dir: partial, files: 'link' }).catch(remove(partial))
   await complete(host, { root, partial, onStep }).catch(remove(partial))
   await putOnTrial(host, partial, record).catch(remove(partial))

@@ -1,4 +1,6 @@
 import { join } from 'node:path'
+import { PineError } from '../core/error.ts'
+import { removeFolder } from '../host/folder.ts'
 import type { Host } from '../host/host.ts'
 
 /** Names in the root of a container. `native/container-init` has the same. */
@@ -34,4 +36,26 @@ export async function hasShim(host: Host, root: string): Promise<boolean> {
 
 export async function sync(host: Host, root: string): Promise<void> {
   await host.exec('sync', ['-f', root], { timeoutMs: 3_600_000 })
+}
+
+/**
+ * Removes the slots, and what an init that was cut off left of them. In a slot that runs the old root is mounted among them
+ * and would go too: throws `TAKEOVER_ORDER` where anything is mounted there, whatever else is known.
+ */
+export async function removeSlots(host: Host, root: string): Promise<void> {
+  const top = await host.realPath(root)
+  const text = await host.readFile('/proc/self/mountinfo')
+  if (top === undefined || text === undefined) throw new Error(`no list of what is mounted below ${root}`)
+  const folders = [PINE, `${PINE}.new`].map((name) => join(top, name))
+  const points = text
+    .toString()
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+  const inUse = points.find((point) => folders.some((folder) => `${point}/`.startsWith(`${folder}/`)))
+  if (inUse !== undefined) {
+    throw new PineError('TAKEOVER_ORDER', `the slots are in use: ${inUse} is mounted`, {
+      hint: 'a slot that runs is left with "pine-update container undo" and a restart of the container',
+    })
+  }
+  for (const folder of folders) await removeFolder(folder)
 }

@@ -204,6 +204,8 @@ describe.skipIf(reason !== undefined)('container init', () => {
     expect(output).toContain('1.0 in slot a is permanent')
     expect(output.match(/^deadline$/gm)).toHaveLength(1)
     // From within the slot: the old system is next, and there the rest goes.
+    expect(output).toContain('TAKEOVER_ORDER: this container has its slots already')
+    expect(output.match(/TAKEOVER_ORDER: the slots are in use: .*pine is mounted/g)?.length, output).toBe(1)
     expect(output).toContain('the old system starts next')
     expect(systems()).toEqual(['old'])
     await shop.ok('container undo --root @root')
