@@ -1,11 +1,16 @@
 import { join } from 'node:path'
+import { findBackend } from '../boot/backend.ts'
+import { readContainerCmdline } from '../boot/container.ts'
+import { readMeta, writeMeta } from '../boot/grub-state.ts'
 import { buildFolder, type FolderRequest } from '../build/folder.ts'
 import { PineError } from '../core/error.ts'
 import { distFolder } from '../host/assets.ts'
 import { makeFolder, moveFolder, removeFolder } from '../host/folder.ts'
 import type { Host } from '../host/host.ts'
-import type { ImageRecord } from '../model/records.ts'
-import { hasShim, OLD_INIT, PINE, SHIM, sbinOf, sync } from './root.ts'
+import { arm, DEFAULT_TRIES } from '../model/boot-state.ts'
+import { bootstateFile } from '../model/folder-layout.ts'
+import { type ImageRecord, parseRecords } from '../model/records.ts'
+import { hasShim, OLD_INIT, PINE, removeSlots, SHIM, sbinOf, sync } from './root.ts'
 
 export interface ContainerRequest extends Omit<FolderRequest, 'dir' | 'files'> {
   /** Of the container: `/`, or where its host has it. */
@@ -18,7 +23,7 @@ export function describeInit({ root, ref, ostree, version }: ContainerRequest): 
     `make ${join(root, PINE)}: slot a with ${version}, commit ${ref} of ${ostree}; slot b empty`,
     'make /etc of slot a from that of the commit, with the accounts, host keys and addresses of this container',
     `keep /sbin/init as /sbin/${OLD_INIT}`,
-    `rename a link to /${SHIM} over /sbin/init; the next start is that of slot a`,
+    `rename a link to /${SHIM} over /sbin/init; the next start is that of slot a, on trial`,
     'the system that is there stays as it is: "pine-update container undo" goes back to it',
   ]
 }
@@ -33,7 +38,8 @@ export async function requireContainer(host: Host, root: string): Promise<void> 
     if ((await host.kindOf(join(root, name))) === undefined)
       throw new PineError('FILE_NOT_FOUND', `${root} is no root of a container: it has no ${name}`)
   }
-  if (await hasShim(host, root)) {
+  const runsSlot = root === '/' && (await readContainerCmdline(host)) !== undefined
+  if (runsSlot || (await hasShim(host, root))) {
     throw new PineError('TAKEOVER_ORDER', 'this container has its slots already', {
       hint: 'to install a release use "pine-update apply"; to go back "pine-update container undo"',
     })
@@ -83,9 +89,11 @@ export async function initContainer(host: Host, request: ContainerRequest): Prom
   const pine = join(root, PINE)
   const partial = `${pine}.new`
   // What an earlier one left behind; nothing starts from it.
-  for (const path of [pine, partial]) await removeFolder(path)
+  await removeSlots(host, root)
   const record = await buildFolder(host, { ...request, dir: partial, files: 'link' }).catch(remove(partial))
   await complete(host, { root, partial, onStep }).catch(remove(partial))
+  await putOnTrial(host, partial, record).catch(remove(partial))
+  await sync(host, root)
   await moveFolder(partial, pine)
   await sync(host, root)
   onStep('let it start')
@@ -128,12 +136,26 @@ async function complete(
   }
   for (const name of ['root', 'outer', 'etc', 'lib']) await makeFolder(join(partial, name))
   for (const [from, to] of FILES)
-    await host.exec('install', ['--mode=755', join(distFolder(), from), join(partial, to)])
+    await host.exec('install', ['-m', '755', join(distFolder(), from), join(partial, to)])
   onStep('make /etc of slot a')
   await host.exec('sh', [join(distFolder(), 'system/container-first-etc'), root, partial])
   // What an old release forgot to forbid is of no use to anybody.
   await host.exec('chmod', ['700', partial])
-  await sync(host, root)
+}
+
+/** What nobody has seen start in this container has to prove itself: else the old system starts again. */
+async function putOnTrial(host: Host, partial: string, { digest, version }: ImageRecord): Promise<void> {
+  const bootstate = await host.openRegion(bootstateFile(partial), { writable: true })
+  try {
+    const records = parseRecords(await readMeta(bootstate))
+    const trial = { slot: 'a', digest, version, armedAt: host.now().toISOString(), update: true }
+    await writeMeta(bootstate, { ...records, trial })
+    // With the /etc that is made for it here.
+    const loader = await findBackend(bootstate)
+    await loader.change(bootstate, (state) => arm(state, 'a', DEFAULT_TRIES, true))
+  } finally {
+    await bootstate.close()
+  }
 }
 
 /** The last rename is the one write that changes what starts. */

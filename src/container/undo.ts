@@ -1,9 +1,8 @@
 import { join } from 'node:path'
 import { CONTAINER, readContainerCmdline } from '../boot/container.ts'
 import { PineError } from '../core/error.ts'
-import { removeFolder } from '../host/folder.ts'
 import type { Host } from '../host/host.ts'
-import { hasShim, OLD_INIT, PINE, sbinOf, sync } from './root.ts'
+import { hasShim, OLD_INIT, PINE, removeSlots, sbinOf, sync } from './root.ts'
 
 /** `old`: all is as it was. `restart`: the slots are in use until the container starts again. */
 export type UndoOutcome = 'old' | 'restart'
@@ -29,8 +28,8 @@ export async function undoContainer(host: Host, given: string): Promise<UndoOutc
   }
   if (runs) return 'restart'
   const { path } = await sbinOf(host, root)
+  await removeSlots(host, root)
   // Of an init that was cut off between the two names.
   for (const name of [OLD_INIT, 'init.pine-new']) await host.removeFile(join(path, name))
-  for (const name of [PINE, `${PINE}.new`]) await removeFolder(join(root, name))
   return 'old'
 }

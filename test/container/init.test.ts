@@ -79,6 +79,10 @@ function write(path: string, text: string, mode = 0o644): void {
   chmodSync(path, mode)
 }
 
+function librariesOf(program: string): string[] {
+  return execFileSync('ldd', [program], { encoding: 'utf8' }).match(/\/\S+/g) ?? []
+}
+
 /** Names, kinds, modes, owners, times of files, links, attributes and contents. */
 function listing(): string {
   const script = `find . -path ./proc -prune -o -printf '%P %y %m %U:%G %l ' \\( -type d -printf '\\n' -o -printf '%T@ %s\\n' \\) | sort
@@ -160,6 +164,51 @@ describe.skipIf(reason !== undefined)('container init', () => {
     rmSync(join(root, 'lib/systemd/systemd'))
     await expectError(`container init ${WHAT}`, 'TAKEOVER_REFUSED', /\/sbin\/init is no program/)
     expect(existsSync(join(root, '.pine'))).toBe(false)
+  })
+
+  test('is on trial: a release that gives no verdict leads back to the old system', async () => {
+    await shop.ok(`container init ${WHAT}`)
+    const names = Array.from({ length: 5 }, () => systems()).flat()
+    expect(names).toEqual(['a mine', 'a mine', 'a mine', 'old', 'old'])
+  })
+
+  test('gives a container in which pine-update sees the slot that runs, and confirms it', async () => {
+    const tree = shop.path('node')
+    execFileSync('cp', ['-a', shop.path('release'), tree])
+    for (const path of [process.execPath, ...librariesOf(process.execPath)]) {
+      mkdirSync(join(tree, path, '..'), { recursive: true })
+      execFileSync('cp', ['--dereference', path, join(tree, path)])
+    }
+    execFileSync('cp', ['-a', join(import.meta.dirname, '../../dist'), join(tree, 'dist')])
+    const pine = `${process.execPath} /dist/pine-update.cjs`
+    const again = `${pine} container init --ostree /x --rev x --compatible web --release 1.0`
+    const script = ['ls /.pine', `${pine} status --json`, `${pine} confirm`, 'ls /.pine']
+    // From within a slot these would take the old root with them, which is mounted in /.pine; also where the init could not
+    // tell what it started.
+    script.push(again, 'mv /.pine/cmdline /.pine/away', `${pine} container undo`)
+    script.push('mv /.pine/away /.pine/cmdline', `${pine} container undo`)
+    write(join(tree, 'usr/sbin/init'), `#!/bin/sh\n${script.join('\n')}\n`, 0o755)
+    ostree('init', `--repo=${shop.path('bare-repo')}`, '--mode=bare')
+    ostree('commit', `--repo=${shop.path('bare-repo')}`, '--branch=node', `--tree=dir=${tree}`)
+    const before = listing()
+    await shop.ok(`container init ${WHAT} --ostree @bare-repo --rev node`)
+    const { output } = startRoot(root)
+    const report = JSON.parse(/^\{$[\s\S]*?^\}$/m.exec(output)?.[0] ?? '')
+    expect(report, output).toMatchObject({
+      live: true,
+      loaderSeesState: true,
+      nextBoot: 'a',
+      trial: { slot: 'a', version: '1.0' },
+    })
+    expect(output).toContain('1.0 in slot a is permanent')
+    expect(output.match(/^deadline$/gm)).toHaveLength(1)
+    // From within the slot: the old system is next, and there the rest goes.
+    expect(output).toContain('TAKEOVER_ORDER: this container has its slots already')
+    expect(output).toContain('TAKEOVER_ORDER: the slots are in use: /.pine')
+    expect(output).toContain('the old system starts next')
+    expect(systems()).toEqual(['old'])
+    await shop.ok('container undo --root @root')
+    expect(listing()).toBe(before)
   })
 
   test('is done once', async () => {

@@ -117,6 +117,7 @@ const PREPARE = `set -e
 mount --make-rprivate /
 mount --bind "$1" "$1"
 mount -t proc proc "$1/proc"
+mount --rbind /dev "$1/dev"
 cd "$1"
 `
 /** As LXC does, and as chroot does; the last one may not mount. */
