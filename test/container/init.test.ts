@@ -181,7 +181,7 @@ describe.skipIf(reason !== undefined)('container init', () => {
     }
     execFileSync('cp', ['-a', join(import.meta.dirname, '../../dist'), join(tree, 'dist')])
     const pine = `${process.execPath} /dist/pine-update.cjs`
-    const again = `${pine} container init --ostree /x --rev x --compatible web --release 1.0`
+    const again = `${pine} container init --ostree /x --ref x --compatible web --release 1.0`
     const script = ['ls /.pine', `${pine} status --json`, `${pine} confirm`, 'ls /.pine']
     // From within a slot these would take the old root with them, which is mounted in /.pine; also where the init could not
     // tell what it started.
@@ -191,7 +191,7 @@ describe.skipIf(reason !== undefined)('container init', () => {
     ostree('init', `--repo=${shop.path('bare-repo')}`, '--mode=bare')
     ostree('commit', `--repo=${shop.path('bare-repo')}`, '--branch=node', `--tree=dir=${tree}`)
     const before = listing()
-    await shop.ok(`container init ${WHAT} --ostree @bare-repo --rev node`)
+    await shop.ok(`container init ${WHAT} --ostree @bare-repo --ref node`)
     const { output } = startRoot(root)
     const report = JSON.parse(/^\{$[\s\S]*?^\}$/m.exec(output)?.[0] ?? '')
     expect(report, output).toMatchObject({
