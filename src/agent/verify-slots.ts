@@ -17,15 +17,14 @@ export interface Verified {
 export async function verifySlots(
   machine: Machine,
   slots: readonly SlotStatus[],
-  onProgress: (slot: SlotName, ...done: Parameters<OnProgress>) => void,
+  onProgress: (slot: Recorded, ...done: Parameters<OnProgress>) => void,
 ): Promise<Verified> {
   const verified: Verified = { slots: [], problems: [] }
   for (const status of slots) {
     const { slot, booted, image } = status
+    const recorded = image && { slot, booted, image }
     const problem =
-      image === null
-        ? null
-        : await problemOf(machine, { slot, booted, image }, (...done) => onProgress(slot, ...done))
+      recorded && (await problemOf(machine, recorded, (...done) => onProgress(recorded, ...done)))
     if (problem instanceof PineError) verified.problems.push(problem)
     verified.slots.push({ ...status, verified: verdictOf(problem) })
   }

@@ -102,8 +102,10 @@ async function applyWithProgress(
     await applyBundle(machine, ready, {
       signal,
       ...(options.nice === true && { unflushedBytes: GENTLE_UNFLUSHED_BYTES }),
-      onBase: (done, total) => progress.update('check the base', done, total),
-      onStep: (step, done, total) => progress.update(describeStep(step), done, total),
+      onBase: (done, total) =>
+        progress.update('check the base', done, total, ready.chosen.kind === 'tree' ? 'objects' : undefined),
+      onStep: (step, done, total) =>
+        progress.update(describeStep(step), done, total, step.kind === 'verify-tree' ? 'objects' : undefined),
     })
   } finally {
     progress.end()

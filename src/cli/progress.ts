@@ -6,8 +6,8 @@ const REDRAW_MS = 100
 const PLAIN_MS = 5000
 
 export interface Progress {
-  /** Starts a new line of work; `done` bytes of `total` where it can be counted. */
-  update(label: string, doneBytes?: number, totalBytes?: number): void
+  /** Starts a new line of work; `done` of `total` where it can be counted: bytes, or what `unit` says. */
+  update(label: string, done?: number, total?: number, unit?: 'objects'): void
   /** Ends the line that is being redrawn, so that what follows starts on its own. */
   end(): void
 }
@@ -25,7 +25,7 @@ function terminalProgress(io: Io): Progress {
     current = ''
   }
   return {
-    update(label, done, total) {
+    update(label, done, total, unit) {
       if (label !== current) {
         end()
         drawnAt = Number.NEGATIVE_INFINITY
@@ -34,24 +34,24 @@ function terminalProgress(io: Io): Progress {
       const now = io.host.monotonicMs()
       if (now - drawnAt < REDRAW_MS && done !== total) return
       drawnAt = now
-      io.stderr(`\r\u001b[K${line(label, done, total)}`)
+      io.stderr(`\r\u001b[K${line(label, done, total, unit)}`)
     },
     end,
   }
 }
 
-function line(label: string, done: number | undefined, total: number | undefined): string {
+function line(label: string, done: number | undefined, total: number | undefined, unit?: 'objects'): string {
   if (done === undefined || total === undefined || total === 0) return label
   const filled = Math.floor((done / total) * WIDTH)
   const bar = '='.repeat(filled).padEnd(WIDTH)
-  return `[${bar}] ${percent(done, total)} %  ${label}  ${formatBytes(done)} of ${formatBytes(total)}`
+  return `[${bar}] ${percent(done, total)} %  ${label}  ${amount(done, total, unit)}`
 }
 
 function plainProgress(io: Io): Progress {
   let current = ''
   let printedAt = 0
   return {
-    update(label, done, total) {
+    update(label, done, total, unit) {
       const now = io.host.monotonicMs()
       if (label !== current) {
         io.stderr(`${label}\n`)
@@ -60,10 +60,14 @@ function plainProgress(io: Io): Progress {
       }
       if (done === undefined || total === undefined || now - printedAt < PLAIN_MS) return
       printedAt = now
-      io.stderr(`  ${percent(done, total)} %  ${formatBytes(done)} of ${formatBytes(total)}\n`)
+      io.stderr(`  ${percent(done, total)} %  ${amount(done, total, unit)}\n`)
     },
     end() {},
   }
+}
+
+function amount(done: number, total: number, unit: 'objects' | undefined): string {
+  return unit === undefined ? `${formatBytes(done)} of ${formatBytes(total)}` : `${done} of ${total} ${unit}`
 }
 
 function percent(done: number, total: number): number {

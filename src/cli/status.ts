@@ -56,8 +56,8 @@ async function runStatus(io: Io, options: StatusOptions, setExitCode: (code: num
 async function verified(io: Io, machine: Machine, slots: Parameters<typeof verifySlots>[1]) {
   const progress = createProgress(io)
   try {
-    return await verifySlots(machine, slots, (slot, done, total) =>
-      progress.update(`read slot ${slot}`, done, total),
+    return await verifySlots(machine, slots, ({ slot, image }, done, total) =>
+      progress.update(`read slot ${slot}`, done, total, image.fs === 'tree' ? 'objects' : undefined),
     )
   } finally {
     progress.end()

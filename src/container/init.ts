@@ -113,10 +113,11 @@ const FILES = [
   ['system/etc-merge', 'lib/etc-merge'],
 ] as const
 
+/** In the slot there is no /dev/null: it would become a file of the tree. */
 const PROBE = `for path in proc sys dev run var etc; do [ -d "/$path" ] && [ ! -L "/$path" ] || echo "folder /$path"; done
 [ -x /sbin/init ] || echo "/sbin/init"
 for name in awk cat chmod chown cmp cp dirname grep mkdir mktemp mv readlink rm rmdir stat sync; do
-  command -v "$name" >/dev/null || echo "program $name"
+  [ -n "$(command -v "$name")" ] || echo "program $name"
 done`
 
 async function complete(

@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises'
+import { lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isErrno, PineError } from '../core/error.ts'
 import { resolveRev } from './refs.ts'
@@ -24,10 +24,10 @@ const MAX_PROBLEMS = 20
  * what is there beside it. Empty where the folder is what a checkout of the commit makes.
  */
 export async function compare(verb: Verb, repo: Repo, request: Request<'compare'>): Promise<TreeProblem[]> {
-  const { rev, folder, except } = request
+  const { rev, folder, except, objects } = request
   const commit = await resolveRev(verb, repo, rev)
   const fields = await load(verb, repo, TYPES.commit, commit)
-  const comparison = { verb, repo, folder, except, problems: [], files: 0 }
+  const comparison = { verb, repo, folder, except, objects, problems: [], files: 0 }
   await compareFolder(comparison, '/', { tree: hexOf(fields[ROOT.tree]), meta: hexOf(fields[ROOT.meta]) })
   return comparison.problems
 }
@@ -37,6 +37,7 @@ interface Comparison {
   readonly repo: Repo
   readonly folder: string
   readonly except: readonly string[]
+  readonly objects: string | undefined
   readonly problems: TreeProblem[]
   files: number
 }
@@ -78,6 +79,7 @@ async function compareEntry(comparison: Comparison, path: string, checksum: stri
   if (problems.length >= MAX_PROBLEMS) return
   comparison.files += 1
   verb.progress(comparison.files, comparison.files)
+  if (await isObject(comparison, path, checksum)) return
   try {
     // As a `file` libostree takes a folder for what it is, and gives the checksum of its owner, mode and attributes.
     const found = await verb.fn.ostree_checksum_file_at(AT_FDCWD, join(folder, path), TYPES.file, 0)
@@ -86,6 +88,19 @@ async function compareEntry(comparison: Comparison, path: string, checksum: stri
   } catch (error) {
     if (!(error instanceof PineError)) throw error
     problems.push({ path, found: error.message })
+  }
+}
+
+/** The file is the object itself, under another name: content, owner, mode and attributes are those of one inode. */
+async function isObject({ folder, objects }: Comparison, path: string, checksum: string): Promise<boolean> {
+  if (objects === undefined) return false
+  const object = join(objects, checksum.slice(0, 2), `${checksum.slice(2)}.file`)
+  try {
+    const [one, other] = await Promise.all([lstat(join(folder, path)), lstat(object)])
+    return one.isFile() && one.dev === other.dev && one.ino === other.ino
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false
+    throw error
   }
 }
 

@@ -87,6 +87,8 @@ export const REPO_REQUESTS = {
     folder: Path,
     /** Names of entries of the folder itself that do not belong to the tree. */
     except: v.array(Name),
+    /** Of a bare repository that fsck found good: a file of the folder that is a link to its object there is not read again. */
+    objects: v.exactOptional(Path),
   }),
   makeDelta: v.strictObject({
     /** `null`: for hosts that have nothing. */

@@ -69,7 +69,12 @@ export async function problemOfSlot(ostree: Ostree, held: Held): Promise<string 
   const repo = await ostree.open({ path: slotRepo(slot) })
   try {
     const [first] = await repo.compare(
-      { rev: commit, folder: slot, except: [SLOT_FOLDER, LOST_AND_FOUND] },
+      {
+        rev: commit,
+        folder: slot,
+        except: [SLOT_FOLDER, LOST_AND_FOUND],
+        objects: join(slotRepo(slot), 'objects'),
+      },
       { signal },
     )
     return first && `${first.path}: ${first.found}`

@@ -38,8 +38,7 @@ export async function openFolderMachine(host: Host, path: string): Promise<PineD
       const held = (await host.kindOf(folder)) === 'folder' ? await occupiedBytes(folder) : 0
       return (await host.freeBytes(path)) + held
     },
-    flushSlot: async (slot) =>
-      void (await host.exec('sync', ['--file-system', slotFolder(path, slot)], SYNC)),
+    flushSlot: async (slot) => void (await host.exec('sync', ['-f', slotFolder(path, slot)], SYNC)),
   }
 }
 
