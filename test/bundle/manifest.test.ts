@@ -4,6 +4,7 @@ import {
   decodeManifest,
   encodeManifest,
   type ImageManifest,
+  type TreeManifest,
   type Variant,
 } from '../../src/bundle/manifest.ts'
 import { type Canonical, decodeCanonical, encodeCanonical } from '../../src/bundle/msgpack.ts'
@@ -200,5 +201,45 @@ describe('a manifest', () => {
   test('leaves the last chunk as short as the image is', () => {
     expect(chunkRange({ bytes: 10_000, chunkBytes: 4096 }, 1)).toEqual({ offset: 4096, bytes: 4096 })
     expect(chunkRange({ bytes: 10_000, chunkBytes: 4096 }, 2)).toEqual({ offset: 8192, bytes: 1808 })
+  })
+})
+
+describe('a manifest of a tree', () => {
+  const digest = 'd1'.repeat(32)
+  const variant = { newBytes: 8192, memoryBytes: 1, segments: [{ bytes: 10, digest }] }
+  const tree: TreeManifest = {
+    format: 1,
+    compatible: 'test',
+    version: '1.0',
+    epoch: 0,
+    created: 1,
+    tree: { commit: 'c0'.repeat(32), bytes: 4096 },
+    variants: [{ ...variant, base: { commit: 'c1'.repeat(32) } }, variant],
+  }
+
+  test('is read as it was written', () => {
+    expect(decodeManifest(encodeManifest(tree))).toEqual(tree)
+  })
+
+  test.each<[string, Partial<TreeManifest>]>([
+    ['of no bytes', { tree: { ...tree.tree, bytes: 0 } }],
+    ['with a commit that is cut', { tree: { ...tree.tree, commit: 'c0' } }],
+    ['without variants', { variants: [] }],
+    ['with a delta of nothing', { variants: [{ ...variant, segments: [] }] }],
+    [
+      'with a segment above 16 MiB',
+      { variants: [{ ...variant, segments: [{ bytes: 2 ** 24 + 1, digest }] }] },
+    ],
+    ['that expired before it was made', { expires: 1 }],
+  ])('%s is refused', (_, change) => {
+    const bytes = encodeManifest({ ...tree, ...change })
+    expect(() => decodeManifest(bytes)).toThrow(expect.objectContaining({ code: 'BUNDLE_MALFORMED' }))
+  })
+
+  test('that is also of an image is refused', () => {
+    const raw = decodeCanonical(encodeManifest(tree)) as Record<string, Canonical>
+    const image = (decodeCanonical(encodeManifest(good)) as Record<string, Canonical>).image
+    const bytes = encodeCanonical({ ...raw, ...(image !== undefined && { image }) })
+    expect(() => decodeManifest(bytes)).toThrow(expect.objectContaining({ code: 'BUNDLE_MALFORMED' }))
   })
 })

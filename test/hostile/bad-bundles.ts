@@ -1,9 +1,12 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
+import { encodeManifest } from '../../src/bundle/manifest.ts'
 import { parsePrivateKey } from '../../src/trust/keys.ts'
 import { signBytes } from '../../src/trust/signing.ts'
 import { makeBundle, noise, ON_DISK } from '../support/cli.ts'
-import { APPLY, changed, flipped, type Row, resigned, withUInt32 } from './row.ts'
+import { APPLY, changed, flipped, type Row, resigned, signedJunk, withUInt32 } from './row.ts'
+
+const DELTA = { newBytes: 1, memoryBytes: 1, segments: [{ bytes: 1, digest: '00'.repeat(32) }] }
 
 /** Damage and forgery: files that no key of the host has signed as they are. */
 export const BAD_BUNDLES: readonly Row[] = [
@@ -178,6 +181,13 @@ export const REFUSED_BUNDLES: readonly Row[] = [
     input: 'for another kind of host',
     code: 'COMPATIBLE_MISMATCH',
     make: changed((bytes) => bytes, '--compatible other'),
+  },
+  {
+    input: 'of an OSTree tree, for slots that hold images',
+    code: 'BUNDLE_KIND_MISMATCH',
+    make: signedJunk(({ image, variants: _, ...manifest }) =>
+      encodeManifest({ ...manifest, tree: { commit: image.digest, bytes: image.bytes }, variants: [DELTA] }),
+    ),
   },
   { input: 'an older version', code: 'DOWNGRADE_REFUSED', make: changed((bytes) => bytes, '--release 0.9') },
   {
