@@ -124,7 +124,7 @@ async function assemble(host: Host, { request, region, dir }: Assembly): Promise
   }
   const files = sources.flatMap((_, index) => [`${dir}/${index}.program`, `${dir}/${index}.data`])
   const lists = made.map(({ packedChanges }) => packedChanges)
-  const bytes = await writeFile(host, { request, manifest, files, lists })
+  const bytes = await writeBundleFile(host, { request, manifest, files, lists })
   const variants = made.map(({ variant, opaque, costs, changes }, index) => ({
     from: sources[index],
     bytes: variant.segments.reduce((sum, segment) => sum + segment.bytes, 0),
@@ -170,14 +170,18 @@ async function makeVariant(host: Host, { from, shape, path }: VariantPlace): Pro
 }
 
 interface BundleContent {
-  request: BundleRequest
+  request: Pick<BundleRequest, 'keys' | 'keyLists' | 'out'>
   manifest: Manifest
   /** With the segments. */
   files: readonly string[]
   lists: readonly Buffer[]
 }
 
-async function writeFile(host: Host, { request, manifest, files, lists }: BundleContent): Promise<number> {
+/** Signs and writes it, whole or not at all; returns its length. */
+export async function writeBundleFile(
+  host: Host,
+  { request, manifest, files, lists }: BundleContent,
+): Promise<number> {
   const manifestBytes = encodeManifest(manifest)
   const signatures = request.keys.map((key) => signManifest(manifestBytes, key))
   const { keyLists } = request

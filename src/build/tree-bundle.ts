@@ -1,26 +1,18 @@
 import { dirname, join } from 'node:path'
 import { FORMAT_VERSION } from '../bundle/header.ts'
-import {
-  encodeManifest,
-  type StoredSegment,
-  type TreeManifest,
-  type TreeVariant,
-} from '../bundle/manifest.ts'
-import { writeBundle } from '../bundle/writer.ts'
+import type { StoredSegment, TreeManifest, TreeVariant } from '../bundle/manifest.ts'
 import { PineError } from '../core/error.ts'
 import { readParts } from '../core/region.ts'
 import { withTempDir } from '../host/files.ts'
 import type { Host } from '../host/host.ts'
 import { nativeHashing } from '../host/native.ts'
 import type { OstreeRepo } from '../ostree/ostree.ts'
-import { signManifest } from '../trust/verify.ts'
-import type { BundleRequest } from './bundle.ts'
+import { type BundleRequest, writeBundleFile } from './bundle.ts'
 import { describeCommit, withRepo } from './commit.ts'
-import { writeWhole } from './whole-file.ts'
+import { listCommitChanges } from './tree-changes.ts'
 
 /** `from` and `to` are commits of the repository, by any name. */
-export interface TreeBundleRequest
-  extends Omit<BundleRequest, 'source' | 'effort' | 'changes' | 'onProgress'> {
+export interface TreeBundleRequest extends Omit<BundleRequest, 'source' | 'effort' | 'onProgress'> {
   repo: string
   /** Told, for a person, what begins. */
   onStep: (label: string) => void
@@ -36,7 +28,7 @@ const APPLY_MEMORY_BYTES = 96 * 1024 * 1024
 
 /**
  * Makes and signs a bundle of OSTree static deltas; the same repository and request give the same bytes. The file appears whole
- * or not at all. Throws `OSTREE_*`, `TREE_INVALID`.
+ * or not at all. With `changes` it takes root. Throws `OSTREE_*`, `TREE_INVALID`, `NOT_ROOT`.
  */
 export async function createTreeBundle(host: Host, request: TreeBundleRequest): Promise<BuiltTreeBundle> {
   return await withRepo(request.repo, (repo) =>
@@ -51,23 +43,20 @@ interface Assembly {
 }
 
 async function assemble(host: Host, { request, repo, dir }: Assembly): Promise<BuiltTreeBundle> {
-  const { from, full, to, onStep, compatible, version, epoch, created, expires } = request
+  const { from, full, to, compatible, version, epoch, created, expires } = request
   const source = await describeCommit(repo, to)
   const { commit } = source.ostree
   const { bytes: treeBytes } = await repo.measure({ rev: commit })
-  const sources = [...from, ...(full || from.length === 0 ? [null] : [])]
-  const variants: TreeVariant[] = []
-  for (const [index, rev] of sources.entries()) {
-    onStep(rev === null ? `make the full delta to ${to}` : `make the delta from ${rev} to ${to}`)
-    const base = rev === null ? undefined : (await describeCommit(repo, rev)).ostree.commit
-    if (base === commit) throw sameCommit(rev ?? to, to)
-    const file = join(dir, String(index))
-    await repo.makeDelta({ from: base ?? null, to: commit, file, timestamp: created })
-    const { newBytes } = await repo.measure({ rev: commit, ...(base !== undefined && { base }) })
-    const segments = await segmentsOf(host, file)
-    const shape = { newBytes, memoryBytes: APPLY_MEMORY_BYTES, segments }
-    variants.push({ ...shape, ...(base !== undefined && { base: { commit: base } }) })
+  const made: TreeVariant[] = []
+  for (const rev of [...from, ...(full || from.length === 0 ? [undefined] : [])]) {
+    const delta = { rev, commit, file: join(dir, String(made.length)) }
+    made.push(await makeVariant(host, { request, repo, delta }))
   }
+  const lists = request.changes ? await listCommitChanges(host, { ...request, dir }) : []
+  const variants = made.map((variant, index) => {
+    const changes = lists[index]?.entry
+    return { ...variant, ...(changes && { changes }) }
+  })
   const manifest: TreeManifest = {
     format: FORMAT_VERSION,
     ...{ compatible, version, epoch, created },
@@ -76,7 +65,33 @@ async function assemble(host: Host, { request, repo, dir }: Assembly): Promise<B
     variants,
     source,
   }
-  return { manifest, bytes: await writeFile(host, { request, manifest, dir }) }
+  const files = [...variants.keys()].map((index) => join(dir, String(index)))
+  const packed = lists.map((list) => list.packed)
+  return { manifest, bytes: await writeBundleFile(host, { request, manifest, files, lists: packed }) }
+}
+
+interface Delta {
+  /** What it is from. */
+  rev: string | undefined
+  commit: string
+  file: string
+}
+
+async function makeVariant(
+  host: Host,
+  { request, repo, delta }: Omit<Assembly, 'dir'> & { delta: Delta },
+): Promise<TreeVariant> {
+  const { to, onStep, created } = request
+  const { rev, commit, file } = delta
+  onStep(rev === undefined ? `make the full delta to ${to}` : `make the delta from ${rev} to ${to}`)
+  const base = rev === undefined ? undefined : (await describeCommit(repo, rev)).ostree.commit
+  if (base === commit) throw sameCommit(rev ?? to, to)
+  await repo.makeDelta({ from: base ?? null, to: commit, file, timestamp: created })
+  const { newBytes } = await repo.measure({ rev: commit, ...(base !== undefined && { base }) })
+  return {
+    ...(base !== undefined && { base: { commit: base } }),
+    ...{ newBytes, memoryBytes: APPLY_MEMORY_BYTES, segments: await segmentsOf(host, file) },
+  }
 }
 
 function sameCommit(from: string, to: string): PineError {
@@ -94,17 +109,4 @@ async function segmentsOf(host: Host, file: string): Promise<StoredSegment[]> {
     await region.close()
   }
   return segments
-}
-
-async function writeFile(
-  host: Host,
-  { request, manifest, dir }: Pick<Assembly, 'request' | 'dir'> & { manifest: TreeManifest },
-): Promise<number> {
-  const manifestBytes = encodeManifest(manifest)
-  const signatures = request.keys.map((key) => signManifest(manifestBytes, key))
-  const payload = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
-    for (const index of manifest.variants.keys()) yield* host.readSource(join(dir, String(index)))
-  }
-  const parts = { manifest, signatures, keyLists: request.keyLists, payload: payload() }
-  return await writeWhole(host, request.out, (append) => writeBundle(parts, append))
 }

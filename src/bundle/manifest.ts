@@ -96,6 +96,8 @@ export interface TreeVariant {
   /** Memory an apply needs beside the runtime's own, that of libostree included. */
   readonly memoryBytes: number
   readonly segments: readonly StoredSegment[]
+  /** As in `Variant`. */
+  readonly changes?: SegmentEntry
 }
 
 /** All a bundle says: what it makes, from what, for whom, and each byte that follows. */
@@ -215,6 +217,7 @@ const TreeVariantSchema = v.strictObject({
   newBytes: count,
   memoryBytes: count,
   segments: v.pipe(v.array(v.strictObject({ bytes: segmentBytes, digest })), v.minLength(1)),
+  changes: v.exactOptional(SegmentSchema),
 })
 
 const TreeManifestSchema = v.strictObject({
@@ -232,10 +235,11 @@ function encodeTreeManifest({ tree, variants, source, ...rest }: TreeManifest): 
     ...rest,
     ...(source && { source: encodeSource(source) }),
     tree: { ...tree, commit: rawDigest(tree.commit) },
-    variants: variants.map(({ base, segments, ...variant }) => ({
+    variants: variants.map(({ base, segments, changes, ...variant }) => ({
       ...variant,
       ...(base && { base: { commit: rawDigest(base.commit) } }),
       segments: segments.map(withRawDigest),
+      ...(changes && { changes: withRawDigest(changes) }),
     })),
   })
 }
@@ -275,6 +279,7 @@ export function decodeManifest(bytes: Buffer): Manifest {
   if (!result.success) throw malformed(describeIssue(result.issues[0]))
   const manifest: Manifest = result.output
   if (!('tree' in manifest)) checkImage(manifest)
+  for (const variant of manifest.variants) checkChanges(variant)
   const { created, expires } = manifest
   if (expires !== undefined && expires <= created) throw malformed('it expires before it was created')
   return manifest
@@ -312,10 +317,13 @@ function checkOrder(order: readonly Span[], imageBytes: number): void {
   if (end !== imageBytes) throw malformed(`image.order ends at ${end}, the image at ${imageBytes}`)
 }
 
-function checkVariant({ base, changes, codecs: needs, segments, programSegments }: Variant): void {
+function checkVariant({ codecs: needs, segments, programSegments }: Variant): void {
   if (new Set(needs.map(({ name }) => name)).size !== needs.length) throw malformed('a codec is listed twice')
   if (programSegments > segments.length)
     throw malformed(`the program has ${programSegments} segments of ${segments.length}`)
+}
+
+function checkChanges({ base, changes }: Variant | TreeVariant): void {
   if (changes !== undefined && base === undefined)
     throw malformed('there are changes without a base that they are from')
 }

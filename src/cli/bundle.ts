@@ -125,7 +125,7 @@ async function runCreate(io: Io, options: CreateOptions): Promise<void> {
   const { changes, ostree: repo, tree } = options
   const places = { from, full, to, out, keys, keyLists, ...names }
   if (repo !== undefined && tree === true) {
-    const making = createTreeBundle(io.host, { ...places, repo, onStep })
+    const making = createTreeBundle(io.host, { ...places, repo, changes, onStep })
     const { manifest, bytes } = await making.finally(() => progress.end())
     const json = { out, bytes, ...documentOf(manifest) }
     return printResult(io, { json, text: `${out}: ${formatBytes(bytes)}\n${describe(manifest)}` }, options)

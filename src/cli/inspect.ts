@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { unpackChanges } from '../bundle/changes.ts'
-import { decodeManifest, type ImageManifest, type Manifest, type Variant } from '../bundle/manifest.ts'
+import { baseOf, decodeManifest, type Manifest, type Variant } from '../bundle/manifest.ts'
 import type { OpenedBundle } from '../bundle/reader.ts'
 import { PineError } from '../core/error.ts'
 import { formatBytes } from '../core/format.ts'
@@ -75,7 +75,7 @@ async function showChanges(
   opened: OpenedBundle,
   { manifest, facts, json, options }: Inspected,
 ): Promise<void> {
-  const variants = listingVariants(manifest)
+  const { variants } = manifest
   const { variant, base, entry } = chooseList(variants, options.base)
   const list = unpackChanges(await opened.changes(variants, variant), entry, blockCodecs())
   const view = viewChanges(list)
@@ -88,13 +88,6 @@ async function showChanges(
   printResult(io, { json: document, text: `${factLines(all)}\n${changesText(view)}` }, options)
 }
 
-function listingVariants(manifest: Manifest): ImageManifest['variants'] {
-  if (!('tree' in manifest)) return manifest.variants
-  throw new PineError('USAGE', 'a bundle of an OSTree tree lists no changes', {
-    hint: 'where its repository is, ask "ostree diff"',
-  })
-}
-
 async function givePage(io: Io, page: string, out: string | undefined): Promise<void> {
   if (out === undefined) return io.stdout(page)
   await io.host.replaceFile(out, page)
@@ -102,16 +95,17 @@ async function givePage(io: Io, page: string, out: string | undefined): Promise<
 }
 
 interface Listed {
-  variant: Variant
+  variant: Manifest['variants'][number]
   base: string
   entry: NonNullable<Variant['changes']>
 }
 
 /** The list that is meant, where there is one. Throws `USAGE`. */
-function chooseList(variants: readonly Variant[], prefix: string | undefined): Listed {
+function chooseList(variants: Manifest['variants'], prefix: string | undefined): Listed {
   const listed = variants.flatMap((variant): Listed[] => {
-    const { base, changes } = variant
-    return base && changes ? [{ variant, base: base.digest, entry: changes }] : []
+    const base = baseOf(variant)
+    const { changes } = variant
+    return base !== undefined && changes ? [{ variant, base, entry: changes }] : []
   })
   const found = listed.filter(({ base }) => base.startsWith((prefix ?? '').toLowerCase()))
   const [only, second] = found

@@ -3,10 +3,10 @@ import type { Codecs } from '../core/codecs.ts'
 import type { Region } from '../core/region.ts'
 import { parseApkInstalled } from '../expand/apk-installed.ts'
 import { parseDpkgStatus } from '../expand/dpkg-status.ts'
-import type { ImageFile } from '../expand/image.ts'
+import { expandImage, type ImageFile } from '../expand/image.ts'
 import type { InstalledPackage } from '../expand/paragraphs.ts'
 import { listTree, type TreeEntry } from '../expand/tree.ts'
-import type { Content } from './content.ts'
+import { type Content, openContent } from './content.ts'
 import { diffPackages } from './package-changes.ts'
 import { haveSameContent, readSound } from './same-content.ts'
 import { type Comparison, diffTrees } from './tree-changes.ts'
@@ -21,6 +21,19 @@ interface Tree {
   readonly content: Content
   readonly entries: readonly TreeEntry[]
   fileOf(entry: TreeEntry): ImageFile | undefined
+}
+
+/** The same of two images that nobody has looked into. */
+export async function listChangesOf(
+  old: Region,
+  now: Region,
+  codecs: Codecs,
+): Promise<ChangeList | undefined> {
+  const open = async (region: Region): Promise<Image> => {
+    const content = openContent(region, await expandImage(region, codecs), codecs)
+    return { region, content }
+  }
+  return await listChanges(await open(old), await open(now), codecs)
 }
 
 /** What changed between two images; nothing where one of them is not of a file system whose names can be read. */

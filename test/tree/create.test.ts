@@ -73,10 +73,20 @@ describe.skipIf(!ready)('bundle create --tree', () => {
     expect(await shop.host.kindOf(shop.path('no.bundle'))).toBeUndefined()
   })
 
-  test('lists no changes, and says so', async () => {
-    await makeTreeBundle(shop, '2.0', { from: '1.0' })
-    const ran = await shop.pine('bundle inspect @2.0.bundle --changes')
-    expect([ran.exit, ran.stderr]).toEqual([2, expect.stringContaining('ostree diff')])
+  test('lists what changed, as a bundle of the images of these commits does', async () => {
+    const tree = more.replace('no.bundle', '2.0.bundle')
+    await shop.ok(`bundle create --tree --ostree @repo --from web/1.0 --full ${tree}`)
+    const of = async (bundle: string) => (await shop.ok(`bundle inspect @${bundle} --changes --json`)).json()
+    const { files, packages } = (await of('2.0.bundle')).changes
+    expect(files.map(({ path }: { path: string }) => path)).toContain('etc/release')
+    await shop.ok(`bundle create --ostree @repo --from web/1.0 ${more.replace('no.bundle', 'image.bundle')}`)
+    expect((await of('image.bundle')).changes).toMatchObject({ files, packages })
+  })
+
+  test('or does not, where nobody wants it', async () => {
+    await shop.ok(`bundle create --tree --no-changes --ostree @repo --from web/1.0 ${more}`)
+    const ran = await shop.pine('bundle inspect @no.bundle --changes')
+    expect([ran.exit, ran.stderr]).toEqual([2, expect.stringContaining('lists no changes')])
   })
 })
 

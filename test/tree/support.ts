@@ -75,7 +75,10 @@ export async function makeTreeBundle(
 ): Promise<void> {
   const base = from === undefined ? '' : ` --from web/${from}`
   const names = `--release ${to} --compatible test --key @keys/ci.key --out @${out}.bundle`
-  await shop.ok(`bundle create --tree --ostree @repo${base} --to web/${to} ${names} ${more}`.trim())
+  // A list of changes takes an image of each commit.
+  await shop.ok(
+    `bundle create --tree --no-changes --ostree @repo${base} --to web/${to} ${names} ${more}`.trim(),
+  )
 }
 
 export function commitOf(shop: Workshop, version: string): string {
