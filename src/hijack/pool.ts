@@ -87,12 +87,17 @@ async function exchange(carving: Carving, request: CarveRequest, first: Pool): P
   throw tooScattered(request, pool.runs)
 }
 
-/** Of the largest runs, of which there are enough for what is wanted if only they were in one piece. */
+/**
+ * Of the largest runs, of which there are enough for what is wanted if only they were in one piece; but not what is small beside
+ * the largest: it keeps the rest of that one out of the file.
+ */
 function largestPieces({ runs, extents }: Pool, { wanted, partitionOffset }: CarveRequest): FilePiece[] {
   let needed = totalOf(wanted)
   const kept: FilePiece[] = []
-  for (const run of [...runs].sort((one, other) => other.bytes - one.bytes)) {
-    if (needed > 0) kept.push(...piecesOf(extents, run, partitionOffset))
+  const inOrder = [...runs].sort((one, other) => other.bytes - one.bytes)
+  const least = (inOrder[0]?.bytes ?? 0) / 2
+  for (const run of inOrder) {
+    if (needed > 0 && run.bytes >= least) kept.push(...piecesOf(extents, run, partitionOffset))
     needed -= run.bytes
   }
   return kept
