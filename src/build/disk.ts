@@ -45,7 +45,7 @@ async function tryOut(host: Host, request: DiskRequest, slot: FirstSlot): Promis
     const layout = await tableOn(host, trial, request)
     await slot.requireFits(trial, layout.partitions['rootfs-a'])
     return layout
-  }, request.workDir)
+  }, slot.trialDir)
 }
 
 async function tableOn(host: Host, path: string, request: DiskRequest): Promise<Layout> {

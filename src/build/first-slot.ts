@@ -14,6 +14,8 @@ export type SlotOrigin = { image: string } | CommitOrigin
 
 /** What slot a will hold, opened, and found to be something that starts. */
 export interface FirstSlot {
+  /** For the trial: of an image that takes no space, of a tree as much as it has. */
+  trialDir: string | undefined
   /** Tries it on a disk that nobody needs. Throws `IMAGE_TOO_BIG`. */
   requireFits(trial: string, slot: Partition): Promise<void>
   /** `disk` is what is open of `path`. */
@@ -33,7 +35,7 @@ export async function withFirstSlot<T>(
 ): Promise<T> {
   if (!('image' in origin)) {
     return await withTreeSlot(host, { ...origin, workDir }, ({ folder, commit, bytes }) =>
-      use(ofTree(host, folder, { digest: commit, bytes, fs: 'tree' })),
+      use(ofTree(host, { folder, trialDir: workDir, record: { digest: commit, bytes, fs: 'tree' } })),
     )
   }
   const image = await host.openRegion(origin.image)
@@ -47,6 +49,7 @@ export async function withFirstSlot<T>(
 
 function ofImage(image: Region): FirstSlot {
   return {
+    trialDir: undefined,
     requireFits: async (_trial, slot) => {
       if (image.bytes > slot.bytes) throw tooBig(`the image has ${image.bytes} bytes`, slot)
     },
@@ -57,8 +60,15 @@ function ofImage(image: Region): FirstSlot {
   }
 }
 
-function ofTree(host: Host, folder: string, record: SlotRecord): FirstSlot {
+interface TreeContent {
+  folder: string
+  trialDir: string
+  record: SlotRecord
+}
+
+function ofTree(host: Host, { folder, trialDir, record }: TreeContent): FirstSlot {
   return {
+    trialDir,
     requireFits: (trial, slot) =>
       makeSlotFileSystem(host, trial, slot, folder).catch((error: unknown) => {
         if (!(error instanceof PineError) || error.code !== 'TOOL_FAILED') throw error
