@@ -22,7 +22,7 @@ const SUITE = 'trixie'
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 const COMMON = [
   ...['systemd-sysv', 'linux-image-cloud-amd64', 'initramfs-tools', 'busybox', 'e2fsprogs', 'fdisk', 'zstd'],
-  ...['nodejs', 'openssh-server', 'ifupdown', 'iproute2', 'procps'],
+  ...['nodejs', 'libostree-1-1', 'openssh-server', 'ifupdown', 'iproute2', 'procps'],
 ]
 /** Two releases from scratch, as a CI would build them: a package comes, another goes. */
 const PACKAGES = { r1: [...COMMON, 'less'], r2: [...COMMON, 'tree'] }
