@@ -60,14 +60,11 @@ test('a server whose slots are trees takes a tree bundle, and goes back from one
   expect(await first.status()).toMatchObject({ trial: { slot: 'b', version: VERSIONS.r2 } })
   await first.reboot()
 
-  // Slot b runs the commit, file by file; what is the operator's is still theirs.
+  // Slot b runs the commit; what is the operator's is still theirs.
   const second = server.boot('updated', { bundle: at('unhealthy.bundle') })
   await second.up()
-  const updated = { slot: 'b', booted: true, condition: 'confirmed', verified: true }
-  expect(JSON.parse(await second.ok('pine-update status --verify --json'))).toMatchObject({
-    slots: slots({ slot: 'a', verified: true }, updated),
-  })
-  expect((await second.status()).slots[1]?.image).toMatchObject({ digest: commits.r2, fs: 'tree' })
+  const image = expect.objectContaining({ digest: commits.r2, fs: 'tree' })
+  expect(await second.status()).toMatchObject({ slots: slots({}, { ...running('b'), image }) })
   expect(await second.ok('cat /usr/share/pine-test/r2 /var/lib/shop/orders')).toBe('r2\n42')
   expect(await second.ok('systemctl --failed --no-legend')).toBe('')
 
