@@ -11,6 +11,7 @@ const NOISE_MB = 4
 /** So many repositories left open take more than the noise, and 16,000 open files. */
 const FORGOTTEN = 4000
 const SAMPLE = 100
+const ROUNDS = 3
 const LAST = 20
 
 /** Private memory: what a leak grows. */
@@ -52,13 +53,19 @@ describe.each(LOADERS)('with $ffi', ({ ffi, reason }) => {
         return samples
       }
       const before = { mb: Math.max(...(await call(WARM_UP))), files: openFiles(session.pid) }
-      const began = performance.now()
-      const samples = await call(CALLS)
-      const took = performance.now() - began
-      // Right after a collection: between two of them it goes up and down.
-      const grown = Math.min(...samples.slice(-LAST)) - before.mb
-      console.info(`${ffi}: ${(took / CALLS).toFixed(2)} ms a call, ${grown.toFixed(1)} MB more`)
-      expect(grown).toBeLessThan(NOISE_MB)
+      // What leaks grows in every round; the heap, now and then, in one.
+      const grown: number[] = []
+      for (let mb = before.mb; grown.length < ROUNDS && !grown.some((more) => more < NOISE_MB); ) {
+        const began = performance.now()
+        const samples = await call(CALLS)
+        const took = performance.now() - began
+        // Right after a collection: between two of them it goes up and down.
+        const now = Math.min(...samples.slice(-LAST))
+        grown.push(now - mb)
+        console.info(`${ffi}: ${(took / CALLS).toFixed(2)} ms a call, ${(now - mb).toFixed(1)} MB more`)
+        mb = now
+      }
+      expect(Math.min(...grown)).toBeLessThan(NOISE_MB)
       expect(openFiles(session.pid)).toBe(before.files)
     }),
   )
