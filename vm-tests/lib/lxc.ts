@@ -23,10 +23,12 @@ export interface Container {
   start(): void
 }
 
-/** Says why containers cannot run here; undefined where they can. */
+/** Says why containers cannot run here, such as without cgroups; undefined where they can. */
 export function lxcMissing(): string | undefined {
-  const { status, stderr } = spawnSync('lxc-start', ['--version'], { encoding: 'utf8' })
-  return status === 0 ? undefined : `no lxc-start: ${stderr}`
+  const settings = ['-s', 'lxc.net.0.type=empty', '-s', 'lxc.rootfs.path=dir:/']
+  const probe = ['-n', 'pine-probe', '-f', '/dev/null', ...settings, '--', '/bin/true']
+  const { status, error, stderr } = spawnSync('lxc-execute', probe, { encoding: 'utf8' })
+  return status === 0 ? undefined : (error?.message ?? `lxc-execute ended with ${status}: ${stderr}`)
 }
 
 /** `shown` is at /mnt in it; `dir` holds what belongs to its host. */
