@@ -3,7 +3,7 @@ import { describeInit, initContainer, requireContainer } from '../container/init
 import { undoContainer } from '../container/undo.ts'
 import { type Io, printResult } from './io.ts'
 import { shortDigest } from './manifest-text.ts'
-import { dryRunOption, examples, jsonOption, labelText, versionText, wholeNumber } from './options.ts'
+import { dryRunOption, examples, type FirstCommitOptions, firstCommitOptions, jsonOption } from './options.ts'
 import { createProgress } from './progress.ts'
 
 export function containerCommand(io: Io): Command {
@@ -26,25 +26,15 @@ function commonOptions(command: Command): Command {
     .addOption(jsonOption())
 }
 
-interface InitOptions extends CommonOptions {
-  ostree: string
-  ref: string
-  compatible: string
-  release: string
-  epoch: number
-}
+interface InitOptions extends CommonOptions, FirstCommitOptions {}
 
 function initCommand(io: Io): Command {
   const command = commonOptions(
-    new Command('init')
-      .description(
+    firstCommitOptions(
+      new Command('init').description(
         'Put a commit into slot a and start it from now on. The system that is there stays as it is.',
-      )
-      .requiredOption('--ostree <repo>', 'the repository that has the commit')
-      .requiredOption('--ref <rev>', 'a ref, a commit, or the start of one')
-      .requiredOption('--compatible <id>', 'kind of host; only bundles made for it are accepted', labelText)
-      .requiredOption('--release <version>', 'version of the release in the commit', versionText)
-      .option('--epoch <n>', 'its anti-rollback epoch', wholeNumber('--epoch', 0, 2 ** 31), 0),
+      ),
+    ),
   ).action((options: InitOptions) => runInit(io, options))
   const what = '--ostree ./repo --ref web/1.0 --compatible web --release 1.0'
   return examples(command, [

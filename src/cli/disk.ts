@@ -7,12 +7,12 @@ import { PineError } from '../core/error.ts'
 import type { Layout } from '../model/layout.ts'
 import { type Io, printResult } from './io.ts'
 import {
+  type BootedReleaseOptions,
+  bootedReleaseOptions,
   byteSize,
   dryRunOption,
   examples,
-  type FirstImageOptions,
   jsonOption,
-  releaseOptions,
 } from './options.ts'
 import { createProgress } from './progress.ts'
 
@@ -21,7 +21,7 @@ export function diskCommand(io: Io): Command {
 }
 
 /** What `disk build` and `install` have in common. */
-export interface ContentOptions extends Omit<FirstImageOptions, 'image'> {
+export interface ContentOptions extends BootedReleaseOptions {
   image?: string
   ostree?: string
   ref?: string
@@ -36,7 +36,7 @@ export function contentOptions(command: Command): Command {
     .option('--image <file>', 'image for slot a, from "image build"')
     .option('--ostree <repo>', 'instead of an image: OSTree repository with the tree for slot a')
     .option('--ref <rev>', 'with --ostree: a ref, a commit, or the start of one')
-  return releaseOptions(content).addOption(dryRunOption()).addOption(jsonOption())
+  return bootedReleaseOptions(content).addOption(dryRunOption()).addOption(jsonOption())
 }
 
 export async function diskRequest(

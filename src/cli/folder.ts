@@ -3,7 +3,7 @@ import { buildFolder } from '../build/folder.ts'
 import { formatBytes } from '../core/format.ts'
 import { type Io, printResult } from './io.ts'
 import { shortDigest } from './manifest-text.ts'
-import { dryRunOption, examples, jsonOption, labelText, versionText, wholeNumber } from './options.ts'
+import { dryRunOption, examples, type FirstCommitOptions, firstCommitOptions, jsonOption } from './options.ts'
 import { createProgress } from './progress.ts'
 
 export function folderCommand(io: Io): Command {
@@ -12,26 +12,18 @@ export function folderCommand(io: Io): Command {
     .addCommand(buildCommand(io))
 }
 
-interface BuildOptions {
-  ostree: string
-  ref: string
-  compatible: string
-  release: string
-  epoch: number
+interface BuildOptions extends FirstCommitOptions {
   files: 'link' | 'copy'
   json?: boolean
   dryRun?: boolean
 }
 
 function buildCommand(io: Io): Command {
-  const command = new Command('build')
-    .description('Make a folder with a boot state, slot a with the tree of a commit, and an empty slot b.')
-    .argument('<dir>', 'the folder to make')
-    .requiredOption('--ostree <repo>', 'the repository that has the commit')
-    .requiredOption('--ref <rev>', 'a ref, a commit, or the start of one')
-    .requiredOption('--compatible <id>', 'kind of host; only bundles made for it are accepted', labelText)
-    .requiredOption('--release <version>', 'version of the release in the commit', versionText)
-    .option('--epoch <n>', 'its anti-rollback epoch', wholeNumber('--epoch', 0, 2 ** 31), 0)
+  const command = firstCommitOptions(
+    new Command('build')
+      .description('Make a folder with a boot state, slot a with the tree of a commit, and an empty slot b.')
+      .argument('<dir>', 'the folder to make'),
+  )
     .addOption(
       new Option('--files <how>', 'copy: for slots that are written while they run')
         .choices(['link', 'copy'])

@@ -48,25 +48,49 @@ export function kernelArguments(text: string): string {
   throw new PineError('USAGE', `--append takes letters, digits, spaces and ._,:=/@+-, not ${text}`)
 }
 
-/** Of an image that becomes slot a. */
-export interface FirstImageOptions {
-  image: string
+/** Of the release that becomes slot a. */
+export interface ReleaseOptions {
   compatible: string
   release: string
   epoch: number
+}
+
+export interface BootedReleaseOptions extends ReleaseOptions {
   append: string
 }
 
-export function firstImageOptions(command: Command): Command {
-  return releaseOptions(command.requiredOption('--image <file>', 'image for slot a, from "image build"'))
+export interface FirstImageOptions extends BootedReleaseOptions {
+  image: string
 }
 
-export function releaseOptions(command: Command): Command {
+export interface FirstCommitOptions extends ReleaseOptions {
+  ostree: string
+  ref: string
+}
+
+export function firstImageOptions(command: Command): Command {
+  return bootedReleaseOptions(
+    command.requiredOption('--image <file>', 'image for slot a, from "image build"'),
+  )
+}
+
+export function firstCommitOptions(command: Command): Command {
+  return releaseOptions(
+    command
+      .requiredOption('--ostree <repo>', 'the repository that has the commit')
+      .requiredOption('--ref <rev>', 'a ref, a commit, or the start of one'),
+  )
+}
+
+export function bootedReleaseOptions(command: Command): Command {
+  return releaseOptions(command).option('--append <args>', 'further kernel arguments', kernelArguments, '')
+}
+
+function releaseOptions(command: Command): Command {
   return command
     .requiredOption('--compatible <id>', 'kind of host; only bundles made for it are accepted', labelText)
     .requiredOption('--release <version>', 'version of the release in slot a', versionText)
     .option('--epoch <n>', 'its anti-rollback epoch', wholeNumber('--epoch', 0, 2 ** 31), 0)
-    .option('--append <args>', 'further kernel arguments', kernelArguments, '')
 }
 
 /** An option that may be given several times, for commander. */
