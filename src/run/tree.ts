@@ -138,11 +138,13 @@ async function startRepo(
 ): Promise<OstreeRepo> {
   const { base } = source.variant
   const path = slotRepo(folder)
+  const start = () => ostree.init({ path, mode: 'bare', flush: false })
+  if (base === undefined) return await start()
   const links = disk.sharesSlots && source.files === 'link'
   return await disk.withSlotFolder(otherSlot(slot), 'read', async (running) => {
-    if (base !== undefined && !links) await host.exec('cp', ['--archive', slotRepo(running), path], COPY)
-    const repo = await ostree.init({ path, mode: 'bare', flush: false })
-    if (base !== undefined && links) {
+    if (!links) await host.exec('cp', ['--archive', slotRepo(running), path], COPY)
+    const repo = await start()
+    if (links) {
       const request = { from: slotRepo(running), refs: [base.commit], trusted: true }
       await repo.pullLocal(request, { signal: source.signal })
     }
