@@ -3,6 +3,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -143,6 +144,18 @@ describe.skipIf(PROBLEM !== undefined)('a container', () => {
     expect(box.start().output).toContain('two\n')
     box.start()
     expect(existsSync(box.path('.pine/etc/b.00000002/network/interfaces'))).toBe(false)
+  })
+
+  test('adds to /var what is new in a release, but nothing to the package database of the old system', async () => {
+    make()
+    box.start()
+    box.write('var/lib/dpkg/info/base.list', 'old')
+    for (const name of ['lib/dpkg/info/base.list', 'lib/dpkg/info/added.list', 'lib/added/file'])
+      box.write(`.pine/slots/b/var/${name}`, 'b')
+    await box.setState((state) => arm(state, 'b'))
+    expect(systems(box.start().output)).toEqual(['b'])
+    expect(box.read('var/lib/added/file')).toBe('b')
+    expect(readdirSync(box.path('var/lib/dpkg/info'))).toEqual(['base.list'])
   })
 
   test('carries local changes of /etc into a new release, and gives the old one its own back', async () => {
