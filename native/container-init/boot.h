@@ -30,6 +30,12 @@ struct boot {
   } slots[2];
 };
 
+/** `a`, `b` or `r`, the old system, with the /etc of one arming. That of `r` is 00000000. */
+struct side {
+  char name;
+  char generation[GENERATION_CHARS + 1];
+};
+
 /** Reads env0, else env1. */
 void boot_read(struct boot *boot, int file);
 /** One write of the copy that was read. False where it could not be made; then nothing is counted. */
@@ -44,6 +50,8 @@ void boot_pass(struct boot *boot, start_function *start);
 void start_slot(const struct boot *boot, char slot);
 /** Starts the system that was there before. */
 void start_old(const struct boot *boot);
+/** Starts it without us, now and from now on, where slots are exchanged and `container undo` asks for it. */
+void start_undone(void);
 
 /** One line on the console, with the reason of the system where `error` is not 0. */
 void say(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -1,5 +1,6 @@
 // /sbin/init of a container with two slots. As PID 1 it is the container's loader: src/system/grub.cfg is that of a disk.
-#include "boot.h"
+#include "exchange.h"
+#include "mounts.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -37,12 +38,16 @@ static void open_console(void) {
 
 int main(int count, char **words) {
   if (getpid() != 1) {
+    // "container init" asks what can be done here.
+    if (count == 2 && strcmp(words[1], "--may-mount") == 0) return may_mount() ? 0 : 1;
+    if (count == 4 && strcmp(words[1], "--exchange") == 0) return exchange_paths(words[2], words[3]);
     // "init 6" in the old system.
     execv(OLD_INIT, words);
     fprintf(stderr, "pine-update: this is the init of a container, not a command\n");
     return count > 1 ? 2 : 1;
   }
   open_console();
+  start_undone();
   // Never ends: a container without an init is a container that is off.
   for (;;) {
     static struct boot boot;

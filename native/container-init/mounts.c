@@ -147,13 +147,17 @@ static void bind_others(void) {
 }
 
 /** The script that makes and keeps the slot's /etc: it sees that of the host, and runs with the slot's own programs. */
-static bool run_etc(const char *slot, const char *generation, const char *from) {
+static bool run_etc(struct side slot, struct side other, const char *now) {
   if (!bind("/etc", ROOT OUTER)) return false;
   const pid_t child = fork();
   if (child == 0) {
+    char notes[64], before[64];
+    snprintf(notes, sizeof notes, PINE "/etc/%c.%s.host", slot.name, slot.generation);
+    snprintf(before, sizeof before, PINE "/etc/%c.%s", other.name, other.generation);
+    const char names[][2] = {{slot.name}, {other.name}};
     setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
     if (chroot(ROOT) == 0 && chdir("/") == 0)
-      execl("/bin/sh", "sh", PINE "/lib/container-etc", slot, generation, from, (char *)NULL);
+      execl("/bin/sh", "sh", PINE "/lib/container-etc", names[0], now, notes, "/etc", names[1], before, OUTER, notes, OUTER, (char *)NULL);
     say(errno, "cannot run /bin/sh of the slot");
     _exit(127);
   }
@@ -164,11 +168,10 @@ static bool run_etc(const char *slot, const char *generation, const char *from) 
   return status == 0;
 }
 
-static bool fill(char slot, const char *generation, const char *from) {
-  const char name[] = {slot, '\0'};
+static bool fill(struct side slot, struct side other) {
   char path[PATH_BYTES], etc[PATH_BYTES];
-  snprintf(path, sizeof path, PINE "/slots/%c", slot);
-  snprintf(etc, sizeof etc, PINE "/etc/%c.%s", slot, generation);
+  snprintf(path, sizeof path, PINE "/slots/%c", slot.name);
+  snprintf(etc, sizeof etc, PINE "/etc/%c.%s", slot.name, slot.generation);
   if (!mount_or_say(path, ROOT, NULL, MS_BIND)) return false;
   make_read_only();
   // Not what is mounted below: that is the slot itself.
@@ -177,7 +180,7 @@ static bool fill(char slot, const char *generation, const char *from) {
     if (!share(SHARED[i])) return false;
   if (!keep_or_mount("/proc", "proc", true) || !keep_or_mount("/sys", "sysfs", false)) return false;
   if (!keep_or_mount("/run", "tmpfs", true)) return false;
-  if (!run_etc(name, generation, from) || !bind(etc, in_root("/etc"))) return false;
+  if (!run_etc(slot, other, etc) || !bind(etc, in_root("/etc"))) return false;
   if (!bind_database(path, "/var/lib/dpkg") || !bind_database(path, "/var/lib/apk")) return false;
   bind_others();
   return true;
@@ -210,13 +213,18 @@ void place_forget(struct place place) {
   if (place.root >= 0) close(place.root);
 }
 
-bool enter_slot(char slot, const char *generation, const char *from) {
+bool may_mount(void) {
+  if (unshare(CLONE_NEWNS) != 0) return false;
+  // What the host mounts later still arrives; nothing of ours goes back to it.
+  if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) == 0) return true;
+  return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+}
+
+bool enter_slot(struct side slot, struct side other) {
   read_mounts();
-  if (unshare(CLONE_NEWNS) != 0) {
+  if (!may_mount()) {
     say(errno, "this container may not mount");
     return false;
   }
-  // What the host mounts later still arrives; nothing of ours goes back to it.
-  if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0) mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
-  return fill(slot, generation, from) && change_root();
+  return fill(slot, other) && change_root();
 }

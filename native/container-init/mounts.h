@@ -10,8 +10,11 @@ struct place place_here(void);
 void place_return(struct place place);
 void place_forget(struct place place);
 
+/** A mount namespace of its own, if this container may have one. */
+bool may_mount(void);
+
 /**
- * Makes a slot the root of a new mount namespace, with the /etc of that generation, carried over from `from` ("b.00000012")
+ * Makes a slot the root of a new mount namespace, with the /etc of its generation, carried over from that of the other slot
  * where it is new. False where that is not possible; then the place is any, and `place_return` has to follow.
  */
-bool enter_slot(char slot, const char *generation, const char *from);
+bool enter_slot(struct side slot, struct side other);

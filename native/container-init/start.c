@@ -1,4 +1,5 @@
 // Starts a slot or the old system, and looks after a trial.
+#include "exchange.h"
 #include "mounts.h"
 
 #include <dirent.h>
@@ -19,6 +20,8 @@
 #endif
 
 #define DEADLINE PINE "/deadline"
+/** `container undo` wants the old system back. */
+#define UNDO PINE "/undo"
 
 /** Writes whole: what is there at any moment is the old file or the new one. */
 static bool replace(const char *path, const char *text) {
@@ -57,15 +60,18 @@ static void tell(const struct boot *boot, char target, const char *generation) {
 }
 
 /** Without a readable boot state no generation is known; the newest /etc is what ran there last. */
-static void find_generation(char slot, char generation[GENERATION_CHARS + 1]) {
-  if (strcmp(generation, "00000000") != 0) return;
+static struct side side_of(const struct boot *boot, char slot) {
+  struct side side = {.name = slot};
+  strcpy(side.generation, boot->slots[slot - 'a'].generation);
+  if (strcmp(side.generation, "00000000") != 0) return side;
   DIR *folder = opendir(PINE "/etc");
   for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
     const char *name = entry->d_name;
     if (name[0] != slot || name[1] != '.' || strspn(name + 2, "0123456789") != GENERATION_CHARS) continue;
-    if (strlen(name) == 2 + GENERATION_CHARS && strcmp(name + 2, generation) > 0) strcpy(generation, name + 2);
+    if (strlen(name) == 2 + GENERATION_CHARS && strcmp(name + 2, side.generation) > 0) strcpy(side.generation, name + 2);
   }
   if (folder != NULL) closedir(folder);
+  return side;
 }
 
 /** Whether the slot has an init that this machine can run at all. In a process of its own: links lead within the slot. */
@@ -107,27 +113,40 @@ static pid_t watch(void) {
   _exit(1);
 }
 
+static pid_t watch_trial(const struct boot *boot, char slot) {
+  if (boot->copy >= 0 && !boot->slots[slot - 'a'].confirmed) return watch();
+  unlink(DEADLINE);
+  return -1;
+}
+
 static void stop_watching(pid_t child) {
   if (child > 0 && kill(child, SIGKILL) == 0) waitpid(child, NULL, 0);
   unlink(DEADLINE);
 }
 
+/** What is at the root starts by its other name: the first one is ours on every side. */
+static void start_exchanged(const struct boot *boot, struct side slot, struct side other) {
+  if (!exchange(slot, other)) return say(0, "slot %c cannot be brought to the root", slot.name);
+  tell(boot, slot.name, slot.generation);
+  const pid_t watcher = watch_trial(boot, slot.name);
+  execl(OLD_INIT, "/sbin/init", (char *)NULL);
+  say(errno, "cannot start /sbin/init of slot %c", slot.name);
+  stop_watching(watcher);
+}
+
 void start_slot(const struct boot *boot, char slot) {
-  char path[64], generation[GENERATION_CHARS + 1], from[32];
-  const char other = slot == 'a' ? 'b' : 'a';
+  const struct side side = side_of(boot, slot), other = side_of(boot, slot == 'a' ? 'b' : 'a');
+  if (is_exchanging()) return start_exchanged(boot, side, other);
+  char path[64];
   snprintf(path, sizeof path, PINE "/slots/%c", slot);
   if (!has_init(path)) return say(0, "slot %c has no /sbin/init that can be run", slot);
-  strcpy(generation, boot->slots[slot - 'a'].generation);
-  find_generation(slot, generation);
-  snprintf(from, sizeof from, "%c.%s", other, boot->slots[other - 'a'].generation);
   char pine[80];
   snprintf(pine, sizeof pine, "%s" PINE, path);
   mkdir(pine, 0700);
-  tell(boot, slot, generation);
-  const bool trial = boot->copy >= 0 && !boot->slots[slot - 'a'].confirmed;
-  const pid_t watcher = trial ? watch() : (unlink(DEADLINE), -1);
+  tell(boot, slot, side.generation);
+  const pid_t watcher = watch_trial(boot, slot);
   const struct place here = place_here();
-  if (enter_slot(slot, generation, from)) {
+  if (enter_slot(side, other)) {
     execl("/sbin/init", "/sbin/init", (char *)NULL);
     say(errno, "cannot start /sbin/init of slot %c", slot);
   }
@@ -137,9 +156,28 @@ void start_slot(const struct boot *boot, char slot) {
 }
 
 void start_old(const struct boot *boot) {
+  const struct side old = {.name = 'r', .generation = "00000000"};
+  const bool is_old = !is_exchanging() || exchange(old, old);
   if (access(OLD_INIT, X_OK) != 0) return;
-  tell(boot, 'r', "00000000");
+  if (is_old) {
+    tell(boot, old.name, old.generation);
+  } else {
+    // What is at the root is better than nothing, but nobody may take it for the old system.
+    say(0, "the old system cannot be brought back to the root");
+    unlink(PINE "/cmdline");
+  }
   unlink(DEADLINE);
   execl(OLD_INIT, "/sbin/init", (char *)NULL);
   say(errno, "cannot start " OLD_INIT);
+}
+
+void start_undone(void) {
+  const struct side old = {.name = 'r', .generation = "00000000"};
+  if (!is_exchanging() || access(UNDO, F_OK) != 0) return;
+  if (!exchange(old, old)) return say(0, "the old system cannot be brought back to the root");
+  unlink(PINE "/cmdline");
+  if (rename(OLD_INIT, "/sbin/init") != 0) return say(errno, "cannot rename " OLD_INIT);
+  sync();
+  execl("/sbin/init", "/sbin/init", (char *)NULL);
+  say(errno, "cannot start /sbin/init");
 }

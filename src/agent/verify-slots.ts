@@ -13,7 +13,7 @@ export interface Verified {
   problems: PineError[]
 }
 
-/** Reads both slots from the device and compares them with what is recorded; what is not recorded is not looked at. */
+/** Reads both slots from the device and compares them with what is recorded; what is not recorded, or is the root of a container, is not looked at. */
 export async function verifySlots(
   machine: Machine,
   slots: readonly SlotStatus[],
@@ -22,7 +22,7 @@ export async function verifySlots(
   const verified: Verified = { slots: [], problems: [] }
   for (const status of slots) {
     const { slot, booted, image } = status
-    const recorded = image && { slot, booted, image }
+    const recorded = slot === machine.disk.atRoot ? null : image && { slot, booted, image }
     const problem =
       recorded && (await problemOf(machine, recorded, (...done) => onProgress(recorded, ...done)))
     if (problem instanceof PineError) verified.problems.push(problem)

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
-import { describeInit, initContainer, requireContainer } from '../container/init.ts'
+import { describeInit, initContainer } from '../container/init.ts'
+import { requireContainer } from '../container/problems.ts'
 import { undoContainer } from '../container/undo.ts'
 import { type Io, printResult } from './io.ts'
 import { shortDigest } from './manifest-text.ts'
@@ -26,7 +27,9 @@ function commonOptions(command: Command): Command {
     .addOption(jsonOption())
 }
 
-interface InitOptions extends CommonOptions, FirstCommitOptions {}
+interface InitOptions extends CommonOptions, FirstCommitOptions {
+  exchange?: boolean
+}
 
 function initCommand(io: Io): Command {
   const command = commonOptions(
@@ -35,7 +38,9 @@ function initCommand(io: Io): Command {
         'Put a commit into slot a and start it from now on. The system that is there stays as it is.',
       ),
     ),
-  ).action((options: InitOptions) => runInit(io, options))
+  )
+    .option('--exchange', 'where nothing may be mounted: slots change places with what is at the root')
+    .action((options: InitOptions) => runInit(io, options))
   const what = '--ostree ./repo --ref web/1.0 --compatible web --release 1.0'
   return examples(command, [
     `container init ${what} --dry-run`,
@@ -44,12 +49,12 @@ function initCommand(io: Io): Command {
 }
 
 async function runInit(io: Io, options: InitOptions): Promise<void> {
-  const { root, ostree, ref, compatible, release: version, epoch } = options
+  const { root, exchange = false, ostree, ref, compatible, release: version, epoch } = options
   const progress = createProgress(io)
   const onStep = (label: string): void => progress.update(label)
-  const request = { root, ostree, ref, compatible, version, epoch, onStep }
+  const request = { root, exchange, ostree, ref, compatible, version, epoch, onStep }
   if (options.dryRun === true) {
-    await requireContainer(io.host, root)
+    await requireContainer(io.host, request)
     const steps = describeInit(request)
     return printResult(io, { json: { dryRun: true, steps }, text: steps.join('\n') }, options)
   }
@@ -72,7 +77,7 @@ const OUTCOMES = {
 
 async function runUndo(io: Io, options: CommonOptions): Promise<void> {
   if (options.dryRun === true) {
-    const text = 'would rename the old /sbin/init back, and remove /.pine where no slot runs'
+    const text = 'would let the old system start from now on, and remove /.pine where no slot runs'
     return printResult(io, { json: { dryRun: true, root: options.root }, text }, options)
   }
   const outcome = await undoContainer(io.host, options.root)

@@ -4,6 +4,7 @@ import { type History, lastRuns } from '../agent/history.ts'
 import { lookAt } from '../agent/look.ts'
 import { statusOf } from '../agent/status.ts'
 import { verifySlots } from '../agent/verify-slots.ts'
+import type { SlotName } from '../model/boot-state.ts'
 import { type Machine, withMachine } from '../run/machine.ts'
 import { readSettings } from '../run/settings.ts'
 import { errorDocument } from './errors.ts'
@@ -41,6 +42,7 @@ async function runStatus(io: Io, options: StatusOptions, setExitCode: (code: num
     const etcConflicts = report.live ? await readConflicts(io) : []
     const lines = [
       ...describeStatus(report),
+      ...(options.verify === true ? describeAtRoot(machine.disk.atRoot) : []),
       ...describeAtWork(history.atWork),
       ...describeLast(last),
       ...describeConflicts(etcConflicts),
@@ -62,6 +64,12 @@ async function verified(io: Io, machine: Machine, slots: Parameters<typeof verif
   } finally {
     progress.end()
   }
+}
+
+function describeAtRoot(slot: SlotName | null): string[] {
+  return slot === null
+    ? []
+    : [`not read    slot ${slot}: it is the root of this container, where it may be changed`]
 }
 
 function atWorkDocument(io: Io, { atWork }: History): unknown {

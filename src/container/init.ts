@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import { findBackend } from '../boot/backend.ts'
-import { readContainerCmdline } from '../boot/container.ts'
 import { readMeta, writeMeta } from '../boot/grub-state.ts'
 import { buildFolder, type FolderRequest } from '../build/folder.ts'
 import { PineError } from '../core/error.ts'
@@ -8,75 +7,25 @@ import { distFolder } from '../host/assets.ts'
 import { makeFolder, moveFolder, removeFolder } from '../host/folder.ts'
 import type { Host } from '../host/host.ts'
 import { arm, DEFAULT_TRIES } from '../model/boot-state.ts'
+import { exchangeFile, FIRST_EXCHANGE } from '../model/exchange.ts'
 import { bootstateFile } from '../model/folder-layout.ts'
 import { type ImageRecord, parseRecords } from '../model/records.ts'
-import { hasShim, OLD_INIT, PINE, removeSlots, SHIM, sbinOf, sync } from './root.ts'
+import { type Container, PROGRAMS, requireContainer } from './problems.ts'
+import { CONTAINER_INIT, OLD_INIT, PINE, removeSlots, SHIM, sbinOf, sync } from './root.ts'
 
-export interface ContainerRequest extends Omit<FolderRequest, 'dir' | 'files'> {
-  /** Of the container: `/`, or where its host has it. */
-  root: string
-}
+export interface ContainerRequest extends Omit<FolderRequest, 'dir' | 'files'>, Container {}
 
 /** What `initContainer` will do, for a person. */
-export function describeInit({ root, ref, ostree, version }: ContainerRequest): string[] {
+export function describeInit({ root, exchange, ref, ostree, version }: ContainerRequest): string[] {
   return [
     `make ${join(root, PINE)}: slot a with ${version}, commit ${ref} of ${ostree}; slot b empty`,
     'make /etc of slot a from that of the commit, with the accounts, host keys and addresses of this container',
     `keep /sbin/init as /sbin/${OLD_INIT}`,
     `rename a link to /${SHIM} over /sbin/init; the next start is that of slot a, on trial`,
-    'the system that is there stays as it is: "pine-update container undo" goes back to it',
+    exchange
+      ? 'at that start the system that is there goes into /.pine: "pine-update container undo" brings it back'
+      : 'the system that is there stays as it is: "pine-update container undo" goes back to it',
   ]
-}
-
-/** Everything that is against it, at once. Throws `NOT_ROOT`, `FILE_NOT_FOUND`, `TAKEOVER_ORDER`, `TAKEOVER_REFUSED`. */
-export async function requireContainer(host: Host, root: string): Promise<void> {
-  if (process.getuid?.() !== 0)
-    throw new PineError('NOT_ROOT', 'a container with two slots is made by root', {
-      hint: 'run the command as root',
-    })
-  for (const name of ['sbin', 'etc', 'var']) {
-    if ((await host.kindOf(join(root, name))) === undefined)
-      throw new PineError('FILE_NOT_FOUND', `${root} is no root of a container: it has no ${name}`)
-  }
-  const runsSlot = root === '/' && (await readContainerCmdline(host)) !== undefined
-  if (runsSlot || (await hasShim(host, root))) {
-    throw new PineError('TAKEOVER_ORDER', 'this container has its slots already', {
-      hint: 'to install a release use "pine-update apply"; to go back "pine-update container undo"',
-    })
-  }
-  const problems: string[] = []
-  if (!(await canRun(host, root, '/sbin/init'))) problems.push('/sbin/init is no program that can be run')
-  if (root === '/' && !(await isContainer(host)))
-    problems.push(
-      'this is no container that is known (PID 1 has no variable "container", there is no /proc/vz)',
-    )
-  if (problems.length === 0) return
-  throw new PineError('TAKEOVER_REFUSED', problems.join('; '), {
-    hint:
-      root === '/'
-        ? 'for a machine with a disk use "pine-update hijack"'
-        : 'is this the root of a container?',
-  })
-}
-
-async function canRun(host: Host, root: string, path: string): Promise<boolean> {
-  try {
-    await host.exec('chroot', [root, '/bin/sh', '-c', `[ -f "$0" ] && [ -x "$0" ]`, path])
-    return true
-  } catch (error) {
-    if (error instanceof PineError && error.code === 'TOOL_FAILED') return false
-    throw error
-  }
-}
-
-/** As systemd-detect-virt sees it, which is not everywhere. */
-async function isContainer(host: Host): Promise<boolean> {
-  // Not even root may read it everywhere.
-  const read = await host.readFile('/proc/1/environ').catch(() => undefined)
-  const environment = String(read ?? '').split('\0')
-  if (environment.some((entry) => entry.startsWith('container='))) return true
-  if ((await host.kindOf('/run/systemd/container')) !== undefined) return true
-  return (await host.kindOf('/proc/vz')) !== undefined && (await host.kindOf('/proc/bc')) === undefined
 }
 
 /**
@@ -84,14 +33,16 @@ async function isContainer(host: Host): Promise<boolean> {
  * anew; after it slot a starts. Throws what `requireContainer` does, `TREE_INVALID`, `OSTREE_*`.
  */
 export async function initContainer(host: Host, request: ContainerRequest): Promise<ImageRecord> {
-  const { root, onStep } = request
-  await requireContainer(host, root)
+  const { root, exchange, onStep } = request
+  await requireContainer(host, request)
   const pine = join(root, PINE)
   const partial = `${pine}.new`
   // What an earlier one left behind; nothing starts from it.
   await removeSlots(host, root)
-  const record = await buildFolder(host, { ...request, dir: partial, files: 'link' }).catch(remove(partial))
-  await complete(host, { root, partial, onStep }).catch(remove(partial))
+  // What is at the root can be written to: what the slot has in its repository must not be the same file.
+  const files = exchange ? 'copy' : 'link'
+  const record = await buildFolder(host, { ...request, dir: partial, files }).catch(remove(partial))
+  await complete(host, { root, exchange, partial, onStep }).catch(remove(partial))
   await putOnTrial(host, partial, record).catch(remove(partial))
   await sync(host, root)
   await moveFolder(partial, pine)
@@ -108,21 +59,18 @@ const remove = (partial: string) => async (error: unknown) => {
 
 /** [from dist, place] */
 const FILES = [
-  [`native/container-init-${process.arch}`, 'init'],
+  [CONTAINER_INIT, 'init'],
   ['system/container-etc', 'lib/container-etc'],
   ['system/etc-merge', 'lib/etc-merge'],
 ] as const
 
-/** In the slot there is no /dev/null: it would become a file of the tree. */
 const PROBE = `for path in proc sys dev run var etc; do [ -d "/$path" ] && [ ! -L "/$path" ] || echo "folder /$path"; done
 [ -x /sbin/init ] || echo "/sbin/init"
-for name in awk cat chmod chown cmp cp dirname grep mkdir mktemp mv readlink rm rmdir stat sync; do
-  [ -n "$(command -v "$name")" ] || echo "program $name"
-done`
+${PROGRAMS}`
 
 async function complete(
   host: Host,
-  { root, partial, onStep }: { root: string; partial: string; onStep: (label: string) => void },
+  { root, exchange, partial, onStep }: Container & { partial: string; onStep: (label: string) => void },
 ): Promise<void> {
   const slot = join(partial, 'slots/a')
   onStep('look at slot a')
@@ -140,6 +88,10 @@ async function complete(
     await host.exec('install', ['-m', '755', join(distFolder(), from), join(partial, to)])
   onStep('make /etc of slot a')
   await host.exec('sh', [join(distFolder(), 'system/container-first-etc'), root, partial])
+  if (exchange) {
+    await requireExchange(host, partial)
+    await host.replaceFile(exchangeFile(partial), FIRST_EXCHANGE)
+  }
   // What an old release forgot to forbid is of no use to anybody.
   await host.exec('chmod', ['700', partial])
 }
@@ -156,6 +108,20 @@ async function putOnTrial(host: Host, partial: string, { digest, version }: Imag
     await loader.change(bootstate, (state) => arm(state, 'a', DEFAULT_TRIES, true))
   } finally {
     await bootstate.close()
+  }
+}
+
+/** That the kernel and the file system can do it, shown with two folders. Throws `TAKEOVER_REFUSED`. */
+async function requireExchange(host: Host, partial: string): Promise<void> {
+  const [one, other] = [join(partial, 'root'), join(partial, 'outer')] as const
+  try {
+    await host.exec(join(partial, 'init'), ['--exchange', one, other])
+  } catch (error) {
+    if (!(error instanceof PineError) || error.code !== 'TOOL_FAILED') throw error
+    throw new PineError('TAKEOVER_REFUSED', `folders cannot be exchanged here: ${error.message}`, {
+      hint: 'renameat2(2) is needed, of Linux 3.15 or newer and a file system that knows it',
+      cause: error,
+    })
   }
 }
 

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { CONTAINER, readContainerCmdline } from '../boot/container.ts'
 import { PineError } from '../core/error.ts'
 import type { Host } from '../host/host.ts'
-import { hasShim, OLD_INIT, PINE, removeSlots, sbinOf, sync } from './root.ts'
+import { hasShim, OLD_INIT, PINE, readAtRoot, removeSlots, sbinOf, sync } from './root.ts'
 
 /** `old`: all is as it was. `restart`: the slots are in use until the container starts again. */
 export type UndoOutcome = 'old' | 'restart'
@@ -12,6 +12,12 @@ export type UndoOutcome = 'old' | 'restart'
  * them runs, else with the next `undo` in the old system. Throws `TAKEOVER_ORDER`.
  */
 export async function undoContainer(host: Host, given: string): Promise<UndoOutcome> {
+  const atRoot = await readAtRoot(host, given)
+  if (atRoot !== undefined && atRoot !== 'old') {
+    // Only PID 1 can exchange what everything runs from: the next start does it.
+    await host.replaceFile(join(given, PINE, 'undo'), '')
+    return 'restart'
+  }
   const slot = given === '/' ? (await readContainerCmdline(host))?.get('pine.slot') : undefined
   const runs = slot === 'a' || slot === 'b'
   const root = runs ? join(CONTAINER, 'outer') : given

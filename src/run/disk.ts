@@ -23,11 +23,13 @@ export interface PineDisk {
   cmdline: Map<string, string>
   /** The caller closes it. */
   open(role: Role, options: { writable: boolean }): Promise<OpenRegion>
+  /** The slot whose entries are at the root of the container, where they can be changed, and not in its folder. */
+  atRoot: SlotName | null
   /** Both tree slots are on one file system: what they have in common can be there once. */
   sharesSlots: boolean
   /** A tree slot as a folder, for `use`: to be read only, or made anew and empty. */
   withSlotFolder<T>(slot: SlotName, how: 'read' | 'anew', use: (folder: string) => Promise<T>): Promise<T>
-  /** Bytes that a slot can be given. */
+  /** Bytes that a slot can be given. Throws `DISK_IN_USE` where what is in it must stay. */
   slotCapacity(slot: SlotName): Promise<number>
   /** Resolves once all that was written to the slot is on stable storage. */
   flushSlot(slot: SlotName): Promise<void>
@@ -46,6 +48,7 @@ function withPartitions(
   return {
     ...disk,
     open,
+    atRoot: null,
     sharesSlots: false,
     withSlotFolder: (slot, how, use) =>
       withMountedSlot(host, { place: placeOf(slotPartition(disk.layout, slot)), how }, use),
@@ -57,7 +60,7 @@ function withPartitions(
   }
 }
 
-type SlotVerbs = 'sharesSlots' | 'withSlotFolder' | 'slotCapacity' | 'flushSlot'
+type SlotVerbs = 'atRoot' | 'sharesSlots' | 'withSlotFolder' | 'slotCapacity' | 'flushSlot'
 
 /** Opens what does not run: a folder, an image file or an idle disk. Throws `NOT_A_PINE_DISK`, `LAYOUT_INVALID`. */
 export async function openIdle(host: Host, path: string): Promise<PineDisk> {

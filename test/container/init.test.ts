@@ -83,6 +83,28 @@ function librariesOf(program: string): string[] {
   return execFileSync('ldd', [program], { encoding: 'utf8' }).match(/\/\S+/g) ?? []
 }
 
+const pine = `${process.execPath} /dist/pine-update.cjs`
+
+/** Node, this program, and an init that runs a script. */
+function putNode(tree: string, init: string, script: string[]): void {
+  for (const path of [process.execPath, ...librariesOf(process.execPath)]) {
+    mkdirSync(join(tree, path, '..'), { recursive: true })
+    execFileSync('cp', ['--dereference', path, join(tree, path)])
+  }
+  execFileSync('cp', ['-a', join(import.meta.dirname, '../../dist'), join(tree, 'dist')])
+  write(join(tree, init), `#!/bin/sh\n${script.join('\n')}\n`, 0o755)
+}
+
+function commitNode(branch: string, script: string[]): void {
+  const tree = shop.path(branch)
+  execFileSync('cp', ['-a', shop.path('release'), tree])
+  putNode(tree, 'usr/sbin/init', script)
+  const repo = `--repo=${shop.path('bare-repo')}`
+  if (!existsSync(shop.path('bare-repo'))) ostree('init', repo, '--mode=bare')
+  ostree('commit', repo, `--branch=${branch}`, `--tree=dir=${tree}`)
+  rmSync(tree, { recursive: true })
+}
+
 /** Names, kinds, modes, owners, times of files, links, attributes and contents. */
 function listing(): string {
   const script = `find . -path ./proc -prune -o -printf '%P %y %m %U:%G %l ' \\( -type d -printf '\\n' -o -printf '%T@ %s\\n' \\) | sort
@@ -92,8 +114,8 @@ getfattr --recursive --physical --no-dereference --dump --match=- . | grep -v '^
 }
 
 const WHAT = '--ostree @repo --ref web --compatible web --release 1.0 --root @root'
-const systems = (): string[] =>
-  [...startRoot(root).output.matchAll(/^system: (.*)$/gm)].map(([, name = '']) => name)
+const systems = (how?: Parameters<typeof startRoot>[1]): string[] =>
+  [...startRoot(root, how).output.matchAll(/^system: (.*)$/gm)].map(([, name = '']) => name)
 
 async function expectError(line: string, code: ErrorCode, why: RegExp): Promise<void> {
   const before = listing()
@@ -173,23 +195,13 @@ describe.skipIf(reason !== undefined)('container init', () => {
   })
 
   test('gives a container in which pine-update sees the slot that runs, and confirms it', async () => {
-    const tree = shop.path('node')
-    execFileSync('cp', ['-a', shop.path('release'), tree])
-    for (const path of [process.execPath, ...librariesOf(process.execPath)]) {
-      mkdirSync(join(tree, path, '..'), { recursive: true })
-      execFileSync('cp', ['--dereference', path, join(tree, path)])
-    }
-    execFileSync('cp', ['-a', join(import.meta.dirname, '../../dist'), join(tree, 'dist')])
-    const pine = `${process.execPath} /dist/pine-update.cjs`
     const again = `${pine} container init --ostree /x --ref x --compatible web --release 1.0`
     const script = ['ls /.pine', `${pine} status --json`, `${pine} confirm`, 'ls /.pine']
     // From within a slot these would take the old root with them, which is mounted in /.pine; also where the init could not
     // tell what it started.
     script.push(again, 'mv /.pine/cmdline /.pine/away', `${pine} container undo`)
     script.push('mv /.pine/away /.pine/cmdline', `${pine} container undo`)
-    write(join(tree, 'usr/sbin/init'), `#!/bin/sh\n${script.join('\n')}\n`, 0o755)
-    ostree('init', `--repo=${shop.path('bare-repo')}`, '--mode=bare')
-    ostree('commit', `--repo=${shop.path('bare-repo')}`, '--branch=node', `--tree=dir=${tree}`)
+    commitNode('node', script)
     const before = listing()
     await shop.ok(`container init ${WHAT} --ostree @bare-repo --ref node`)
     const { output } = startRoot(root)
@@ -214,5 +226,151 @@ describe.skipIf(reason !== undefined)('container init', () => {
   test('is done once', async () => {
     await shop.ok(`container init ${WHAT}`)
     await expectError(`container init ${WHAT}`, 'TAKEOVER_ORDER', /slots already/)
+  })
+})
+
+describe.skipIf(reason !== undefined)('container init --exchange', () => {
+  const start = () => systems('no-mounts')
+  const status = async () => (await shop.ok('status --verify --disk @root/.pine --json')).json()
+  const on = '--disk @root/.pine --config @host.toml'
+
+  beforeAll(async () => {
+    if (reason !== undefined) return
+    const next = shop.path('next')
+    execFileSync('cp', ['-a', shop.path('release'), next])
+    write(join(next, 'etc/release'), 'shipped again\n')
+    ostree('commit', `--repo=${shop.path('repo')}`, '--branch=next', `--tree=dir=${next}`)
+    mkdirSync(shop.path('keys'), { recursive: true })
+    await shop.ok('key generate --out @keys/ci')
+    const names = '--release 2.0 --compatible web --key @keys/ci.key --out @2.0.bundle'
+    await shop.ok(`bundle create --tree --no-changes --ostree @repo --from web --to next ${names}`)
+    write(shop.path('host.toml'), `keyring = "${shop.path('keys')}"\n`)
+  })
+
+  test('starts the commit where nothing may be mounted, and undo gives all back', async () => {
+    const before = listing()
+    await shop.ok(`container init ${WHAT} --exchange`)
+    expect(start()).toEqual(['a mine'])
+    expect(existsSync(join(root, 'lib/systemd'))).toBe(false)
+    // The old system is in the folder of slot a now: nothing may remove that.
+    await expectError(`container init ${WHAT} --exchange`, 'TAKEOVER_ORDER', /slots already/)
+    expect((await shop.ok('container undo --root @root')).stdout).toContain('the old system starts next')
+    expect(start()).toEqual(['old'])
+    expect((await shop.ok('container undo --root @root')).stdout).toContain('as it was')
+    expect(listing()).toBe(before)
+    expect(start()).toEqual(['old'])
+  })
+
+  test('cut off anywhere leaves a container that starts, and is done by the same command again', async () => {
+    calls = 0
+    await shop.ok(`container init ${WHAT} --exchange`)
+    const all = calls
+    await shop.ok('container undo --root @root')
+    const before = listing()
+    for (let cut = all - 9; cut < all; cut++) {
+      callsLeft = cut
+      expect((await shop.pine(`container init ${WHAT} --exchange`)).exit).not.toBe(0)
+      callsLeft = Number.POSITIVE_INFINITY
+      expect(['old', 'a mine']).toContain(start()[0])
+      const again = await shop.pine(`container init ${WHAT} --exchange --json`)
+      expect(again.exit === 0 || again.json().error.code === 'TAKEOVER_ORDER', `cut ${cut}`).toBe(true)
+      expect(start(), `cut ${cut}`).toEqual(['a mine'])
+      await shop.ok('container undo --root @root')
+      start()
+      await shop.ok('container undo --root @root')
+      expect(listing(), `cut ${cut}`).toBe(before)
+    }
+  })
+
+  test('is on trial: a release that gives no verdict leads back to the old system', async () => {
+    await shop.ok(`container init ${WHAT} --exchange`)
+    const names = Array.from({ length: 5 }, start).flat()
+    expect(names).toEqual(['a mine', 'a mine', 'a mine', 'old', 'old'])
+    await shop.ok('container undo --root @root')
+    expect(start()).toEqual(['old'])
+  })
+
+  test('is updated by a bundle of trees, and says which slot cannot be compared', async () => {
+    await shop.ok(`container init ${WHAT} --exchange`)
+    expect((await status()).slots[0]).toMatchObject({ verified: true })
+    start()
+    expect(await status()).toMatchObject({ slots: [{ verified: null }, { image: null }], problems: [] })
+    expect((await shop.ok('status --verify --disk @root/.pine')).stdout).toContain(
+      'not read    slot a: it is the root of this container',
+    )
+    await shop.ok(`confirm ${on}`)
+    await shop.ok(`apply @2.0.bundle ${on}`)
+    expect((await status()).slots).toMatchObject([{ verified: null }, { verified: true }])
+    // The files of the root are not those of the repository: what is done to them does not reach the next release.
+    expect(start()).toEqual(['a mine'])
+    expect(readFileSync(join(root, 'etc/release'), 'utf8')).toBe('shipped again\n')
+    expect((await status()).slots).toMatchObject([{ verified: true }, { verified: null }])
+  })
+
+  test('sees the slot that runs from within, confirms it, and gives it up', async () => {
+    commitNode('node-exchanged', [`${pine} status --json`, `${pine} confirm`, `${pine} container undo`])
+    const before = listing()
+    await shop.ok(`container init ${WHAT} --ostree @bare-repo --ref node-exchanged --exchange`)
+    const { output } = startRoot(root, 'no-mounts')
+    const report = JSON.parse(/^\{$[\s\S]*?^\}$/m.exec(output)?.[0] ?? '')
+    expect(report, output).toMatchObject({ live: true, nextBoot: 'a', trial: { slot: 'a', version: '1.0' } })
+    expect(output).toContain('1.0 in slot a is permanent')
+    expect(output).toContain('the old system starts next')
+    expect(start()).toEqual(['old'])
+    await shop.ok('container undo --root @root')
+    expect(listing()).toBe(before)
+  })
+
+  test('a slot at the root, or in an exchange that was cut off, is not made anew', async () => {
+    await shop.ok(`container init ${WHAT} --exchange`)
+    start()
+    await shop.ok(`confirm ${on}`)
+    const file = join(root, '.pine/exchange')
+    const journal = readFileSync(file, 'utf8')
+    for (const [line, why] of [
+      ['b 00000001 - 00000001 b b 00000001 1', /slot b is at the root/],
+      ['r 00000000 b 00000001 b a 00000001 1', /was cut off/],
+      ['a', /was cut off/],
+    ] as const) {
+      writeFileSync(file, journal.replace(/^a .*/m, line))
+      await expectError(`apply @2.0.bundle ${on}`, 'DISK_IN_USE', why)
+      const undone = await shop.ok('container undo --root @root')
+      expect(undone.stdout).toContain('the old system starts next')
+      rmSync(join(root, '.pine/undo'))
+    }
+  })
+
+  test('is what a container that may not mount is told to use', () => {
+    const init = `${pine} container init --ostree /x --ref x --compatible web --release 1.0 --dry-run`
+    rmSync(join(root, 'sbin/init'))
+    putNode(root, 'sbin/init', [init, `${init} --exchange`])
+    process.env.container = 'lxc'
+    try {
+      const { output } = startRoot(root, 'no-mounts')
+      expect(output).toContain(
+        'TAKEOVER_REFUSED: this container may not mount; "container init --exchange" does without',
+      )
+      expect(output).toContain('goes into /.pine: "pine-update container undo" brings it back')
+      expect(startRoot(root).output).toContain('the system that is there stays as it is')
+    } finally {
+      delete process.env.container
+    }
+  })
+
+  test('is refused where folders cannot be exchanged', async () => {
+    rmSync(join(root, 'bin/cmp'))
+    await expectError(
+      `container init ${WHAT} --exchange`,
+      'TAKEOVER_REFUSED',
+      /the old system lacks program cmp/,
+    )
+    symlinkSync('busybox', join(root, 'bin/cmp'))
+    mkdirSync(join(root, 'opt'))
+    execFileSync('mount', ['--bind', join(root, 'opt'), join(root, 'opt')])
+    try {
+      await expectError(`container init ${WHAT} --exchange`, 'TAKEOVER_REFUSED', /opt is a mount of its own/)
+    } finally {
+      execFileSync('umount', [join(root, 'opt')])
+    }
   })
 })

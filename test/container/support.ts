@@ -26,11 +26,11 @@ const FOLDERS = 'bin sbin usr etc var/lib home root srv tmp proc sys dev run mnt
 export const PROBLEM = process.getuid?.() === 0 ? undefined : 'starting containers needs root'
 if (PROBLEM !== undefined) console.log(`skipped: ${PROBLEM}`)
 
-/** The container's init with short waits, and with all warnings as errors. */
+/** The container's init with short waits, faults as `PINE_FAULT` wants them, and with all warnings as errors. */
 export function buildInit(out: string): void {
   const folder = join(REPO, 'native/container-init')
   const sources = readdirSync(folder).filter((name) => name.endsWith('.c'))
-  const short = ['-DDEADLINE_SECONDS=2', '-DWAIT_SECONDS=1']
+  const short = ['-DDEADLINE_SECONDS=2', '-DWAIT_SECONDS=1', '-DFAULTS']
   const strict = ['-std=gnu11', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Werror', '-O1', '-static']
   execFileSync('musl-gcc', [...strict, ...short, ...sources.map((name) => join(folder, name)), '-o', out])
 }
