@@ -3,7 +3,9 @@ import { type Source, sourceOf } from '../bundle/source.ts'
 import { PineError } from '../core/error.ts'
 import { withTempDir } from '../host/files.ts'
 import type { Host } from '../host/host.ts'
+import type { Measured } from '../ostree/measure.ts'
 import { type Ostree, type OstreeRepo, withOstree } from '../ostree/ostree.ts'
+import { SLOT_FOLDER } from '../ostree/tree-slot.ts'
 import { buildImage, type ImageShape } from './image.ts'
 
 export interface CommitImages {
@@ -98,6 +100,19 @@ export async function describeCommit(repo: OstreeRepo, rev: string): Promise<Sou
   const ref = refs[rev] === commit ? rev : undefined
   const version = Object(metadata).version as unknown
   return sourceOf({ commit, ref, timestamp, subject, version })
+}
+
+/** What the tree of a commit takes. Throws `TREE_INVALID` where it has what a slot has for itself. */
+export async function measureTree(repo: OstreeRepo, rev: string, base?: string): Promise<Measured> {
+  const measured = await repo.measure({ rev, ...(base !== undefined && { base }) })
+  if (!measured.top.includes(SLOT_FOLDER)) return measured
+  throw new PineError(
+    'TREE_INVALID',
+    `commit ${rev.slice(0, 12)} has a /${SLOT_FOLDER}, where a slot has its repository`,
+    {
+      hint: 'remove it from the tree, and commit it again',
+    },
+  )
 }
 
 /** What can be seen of a tree that would never start; it cannot be prepared any more. Throws `TREE_INVALID`. */

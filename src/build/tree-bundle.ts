@@ -8,7 +8,7 @@ import type { Host } from '../host/host.ts'
 import { nativeHashing } from '../host/native.ts'
 import type { OstreeRepo } from '../ostree/ostree.ts'
 import { type BundleRequest, writeBundleFile } from './bundle.ts'
-import { describeCommit, withRepo } from './commit.ts'
+import { describeCommit, measureTree, withRepo } from './commit.ts'
 import { listCommitChanges } from './tree-changes.ts'
 
 /** `from` and `to` are commits of the repository, by any name. */
@@ -46,7 +46,7 @@ async function assemble(host: Host, { request, repo, dir }: Assembly): Promise<B
   const { from, full, to, compatible, version, epoch, created, expires } = request
   const source = await describeCommit(repo, to)
   const { commit } = source.ostree
-  const { bytes: treeBytes } = await repo.measure({ rev: commit })
+  const { bytes: treeBytes } = await measureTree(repo, commit)
   const made: TreeVariant[] = []
   for (const rev of [...from, ...(full || from.length === 0 ? [undefined] : [])]) {
     const delta = { rev, commit, file: join(dir, String(made.length)) }
@@ -87,7 +87,7 @@ async function makeVariant(
   const base = rev === undefined ? undefined : (await describeCommit(repo, rev)).ostree.commit
   if (base === commit) throw sameCommit(rev ?? to, to)
   await repo.makeDelta({ from: base ?? null, to: commit, file, timestamp: created })
-  const { newBytes } = await repo.measure({ rev: commit, ...(base !== undefined && { base }) })
+  const { newBytes } = await measureTree(repo, commit, base)
   return {
     ...(base !== undefined && { base: { commit: base } }),
     ...{ newBytes, memoryBytes: APPLY_MEMORY_BYTES, segments: await segmentsOf(host, file) },

@@ -5,7 +5,7 @@ import { makeFolder } from '../host/folder.ts'
 import type { Host } from '../host/host.ts'
 import { type Ostree, withOstree } from '../ostree/ostree.ts'
 import { checkoutSlot, problemOfSlot, SLOT_FOLDER, slotRepo, type TreeFiles } from '../ostree/tree-slot.ts'
-import { describeCommit, ofCommit, openRepo, requirePrepared, requireRoot } from './commit.ts'
+import { describeCommit, measureTree, ofCommit, openRepo, requirePrepared, requireRoot } from './commit.ts'
 import { requireSecretsKept } from './secrets.ts'
 
 /** A commit by any of its names. */
@@ -36,7 +36,7 @@ export async function fillSlot(
 ): Promise<Filled> {
   const repo = await openRepo(ostree, path)
   const { commit } = (await describeCommit(repo, ref)).ostree
-  const { bytes } = await repo.measure({ rev: commit })
+  const { bytes } = await measureTree(repo, commit)
   await makeFolder(join(slot, SLOT_FOLDER), 0o700)
   const own = await ostree.init({ path: slotRepo(slot), mode: 'bare', flush: false })
   onStep(`take ${ref} from the repository`)
@@ -50,7 +50,7 @@ export async function fillSlot(
     'TREE_INVALID',
     `the tree of commit ${commit.slice(0, 12)} came out different: ${found}`,
     {
-      hint: 'does the file system keep owners and extended attributes? A commit may have no /.pine',
+      hint: 'does the file system keep owners and extended attributes?',
     },
   )
 }

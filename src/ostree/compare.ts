@@ -1,9 +1,9 @@
 import { lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isErrno, PineError } from '../core/error.ts'
+import { entriesIn, type Folder, rootOf } from './commit-tree.ts'
 import { resolveRev } from './refs.ts'
 import type { Request } from './requests.ts'
-import { readVariant } from './variant.ts'
 import { AT_FDCWD, type Repo, type Verb } from './verb.ts'
 
 export interface TreeProblem {
@@ -12,10 +12,8 @@ export interface TreeProblem {
   readonly found: string
 }
 
-/** OstreeObjectType, ostree-core.h */
-const TYPES = { file: 1, dirTree: 2, commit: 4 } as const
-/** In OSTREE_COMMIT_GVARIANT_FORMAT, ostree-core.h: checksums of the root's entries, and of what it is itself. */
-const ROOT = { tree: 6, meta: 7 } as const
+/** OSTREE_OBJECT_TYPE_FILE, ostree-core.h */
+const FILE = 1
 /** Of a tree that is another one altogether, a few say enough. */
 const MAX_PROBLEMS = 20
 
@@ -25,10 +23,8 @@ const MAX_PROBLEMS = 20
  */
 export async function compare(verb: Verb, repo: Repo, request: Request<'compare'>): Promise<TreeProblem[]> {
   const { rev, folder, except, objects } = request
-  const commit = await resolveRev(verb, repo, rev)
-  const fields = await load(verb, repo, TYPES.commit, commit)
   const comparison = { verb, repo, folder, except, objects, problems: [], files: 0 }
-  await compareFolder(comparison, '/', { tree: hexOf(fields[ROOT.tree]), meta: hexOf(fields[ROOT.meta]) })
+  await compareFolder(comparison, '/', await rootOf(verb, repo, await resolveRev(verb, repo, rev)))
   return comparison.problems
 }
 
@@ -42,25 +38,18 @@ interface Comparison {
   files: number
 }
 
-interface Expected {
-  readonly tree: string
-  readonly meta: string
-}
-
-async function compareFolder(comparison: Comparison, path: string, { tree, meta }: Expected): Promise<void> {
+async function compareFolder(comparison: Comparison, path: string, { tree, meta }: Folder): Promise<void> {
   const { verb, repo, folder, problems } = comparison
   if (problems.length >= MAX_PROBLEMS) return
   await compareEntry(comparison, path, meta)
   const found = await entriesOf(comparison, path)
   if (found === undefined) return void problems.push({ path, found: `no folder in ${folder}` })
-  const [files, folders] = (await load(verb, repo, TYPES.dirTree, tree)).map(rowsOf)
-  const expected = new Set([...(files ?? []), ...(folders ?? [])].map(([name]) => String(name)))
+  const { files, folders } = await entriesIn(verb, repo, tree)
+  const expected = new Set([...files, ...folders].map(({ name }) => name))
   for (const name of found)
     if (!expected.has(name)) problems.push({ path: join(path, name), found: 'not in the commit' })
-  for (const [name, checksum] of files ?? [])
-    await compareEntry(comparison, join(path, String(name)), hexOf(checksum))
-  for (const [name, below, own] of folders ?? [])
-    await compareFolder(comparison, join(path, String(name)), { tree: hexOf(below), meta: hexOf(own) })
+  for (const { name, checksum } of files) await compareEntry(comparison, join(path, name), checksum)
+  for (const { name, ...below } of folders) await compareFolder(comparison, join(path, name), below)
 }
 
 /** Undefined where it is no folder. */
@@ -82,7 +71,7 @@ async function compareEntry(comparison: Comparison, path: string, checksum: stri
   if (await isObject(comparison, path, checksum)) return
   try {
     // As a `file` libostree takes a folder for what it is, and gives the checksum of its owner, mode and attributes.
-    const found = await verb.fn.ostree_checksum_file_at(AT_FDCWD, join(folder, path), TYPES.file, 0)
+    const found = await verb.fn.ostree_checksum_file_at(AT_FDCWD, join(folder, path), FILE, 0)
     if (found === checksum) return
     problems.push({ path, found: `${found.slice(0, 12)}, expected ${checksum.slice(0, 12)}` })
   } catch (error) {
@@ -102,19 +91,4 @@ async function isObject({ folder, objects }: Comparison, path: string, checksum:
     if (isErrno(error, 'ENOENT')) return false
     throw error
   }
-}
-
-async function load({ fn, memory }: Verb, repo: Repo, type: number, checksum: string): Promise<unknown[]> {
-  const variant = await fn.ostree_repo_load_variant(repo, type, checksum)
-  const value = readVariant({ fn, memory }, variant)
-  variant.close()
-  return Array.isArray(value) ? value : []
-}
-
-function rowsOf(value: unknown): unknown[][] {
-  return Array.isArray(value) ? value.filter(Array.isArray) : []
-}
-
-function hexOf(checksum: unknown): string {
-  return checksum instanceof Uint8Array ? Buffer.from(checksum).toString('hex') : ''
 }

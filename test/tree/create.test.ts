@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { ostree } from '../ostree/support.ts'
 import { openWorkshop, type Workshop } from '../support/cli.ts'
@@ -106,8 +107,28 @@ describe.skipIf(!ready)('folder build', () => {
   test('refuses a commit with a /.pine of its own', async () => {
     await shop.host.exec('mkdir', ['-p', shop.path('odd/.pine/repo')])
     ostree('commit', `--repo=${shop.path('repo')}`, '--branch=odd', `--tree=dir=${shop.path('odd')}`)
-    const ran = await shop.pine(`folder build @new --ostree @repo --ref odd ${names} --json`)
-    expect([ran.exit, ran.json().error.code]).toEqual([2, 'TREE_INVALID'])
+    const bundle = '--to odd --release 9 --compatible test --key @keys/ci.key --out @odd.bundle'
+    for (const command of [`folder build @new --ref odd ${names}`, `bundle create --tree ${bundle}`]) {
+      const ran = await shop.pine(`${command} --ostree @repo --json`)
+      expect([ran.exit, ran.json().error.code]).toEqual([2, 'TREE_INVALID'])
+      expect(ran.json().error.message).toContain('has a /.pine')
+    }
+  })
+
+  test('reckons with the folders of a tree, equal ones too', async () => {
+    const folders = Array.from({ length: 1000 }, (_, index) => shop.path(`many/${index % 10}/${index}/equal`))
+    for (const folder of folders) mkdirSync(folder, { recursive: true })
+    ostree('commit', `--repo=${shop.path('repo')}`, '--branch=many', `--tree=dir=${shop.path('many')}`)
+    await shop.ok(`folder build @many-host --ostree @repo --ref many ${names}`)
+    const { bytes } = (await shop.ok('status --disk @many-host --json')).json().slots[0].image
+    // Of blocks; the repository itself is not of the tree.
+    const slot = Number(
+      execFileSync('du', ['-sB1', '--exclude=.pine', shop.path('many-host/slots/a')], {
+        encoding: 'utf8',
+      }).split('\t')[0],
+    )
+    expect(slot).toBeGreaterThan(2000 * 4096)
+    expect(bytes).toBeGreaterThanOrEqual(slot)
   })
 
   test('a folder of something else is no machine', async () => {
