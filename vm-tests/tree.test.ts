@@ -131,6 +131,7 @@ test.skipIf(noContainers !== undefined).each(['mounted', 'exchanged'] as const)(
     })
 
     container.kill()
+    expect(tried('true').status).not.toBe(0)
     container.start()
     await container.up()
     expect(status()).toMatchObject({ slots: slots({}, running('b')) })

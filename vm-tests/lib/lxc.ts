@@ -6,6 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 const NAME = 'shop'
 const START_MS = 120_000
 const POLL_MS = 500
+/** What lxc-stop(1) ends with then. */
+const NOT_RUNNING = 2
 
 /** A container of LXC, as a host has it: its root is a folder, its init is started again when it restarts itself. */
 export interface Container {
@@ -35,7 +37,8 @@ export function lxcMissing(): string | undefined {
 export function createContainer(root: string, { dir, shown }: { dir: string; shown: string }): Container {
   const config = join(dir, 'lxc.conf')
   writeFileSync(config, configOf(root, { dir, shown }))
-  const named = ['-P', dir, '-n', NAME, '-f', config]
+  const place = ['-P', dir, '-n', NAME]
+  const named = [...place, '-f', config]
   const run = (command: string) =>
     spawnSync('lxc-attach', [...named, '--clear-env', '--', 'sh', '-c', command], { encoding: 'utf8' })
   const ok = (command: string): string => {
@@ -67,7 +70,10 @@ export function createContainer(root: string, { dir, shown }: { dir: string; sho
       await until('restarting', () => idOf() !== before)
       await up()
     },
-    kill: () => void spawnSync('lxc-stop', [...named, '--kill']),
+    kill() {
+      const { status, stderr } = spawnSync('lxc-stop', [...place, '--kill'], { encoding: 'utf8' })
+      if (status !== 0 && status !== NOT_RUNNING) throw new Error(`the container goes on: ${stderr}`)
+    },
     start: () => void spawn('lxc-start', ['-F', ...named], { stdio: 'ignore' }),
   }
 }
