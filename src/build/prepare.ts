@@ -2,9 +2,10 @@ import { join } from 'node:path'
 import { PineError } from '../core/error.ts'
 import type { Host } from '../host/host.ts'
 import { cleanTree } from './clean-tree.ts'
-import { requireTree } from './tree-needs.ts'
+import { hasLibostree, requireContainerTree, requireDiskTree, type TreeKind } from './tree-needs.ts'
 
 export interface PrepareOptions {
+  kind: TreeKind
   /** The files of src/system. */
   systemDir: string
   /** dist: the command line as one file, with the native core and the data that lie beside it. */
@@ -16,7 +17,6 @@ export const AGENT = ['pine-update.cjs', 'native', 'blake3_js_bg.wasm', 'system'
 
 /** What calls libostree, beside them. */
 export const OSTREE_AGENT = ['ostree-child.cjs', 'node_modules'] as const
-const LIBOSTREE = 'libostree-1.so.1'
 
 const LIB = 'usr/lib/pine-update'
 const INITRAMFS = 'usr/share/initramfs-tools'
@@ -25,6 +25,12 @@ const UNITS = 'usr/lib/systemd/system'
 /** [file of src/system, place in the tree, mode] */
 const FILES = [
   ['launcher', 'usr/bin/pine-update', '755'],
+  ['pine-update-health.service', `${UNITS}/pine-update-health.service`, '644'],
+  ['pine-update-ssh-keys.service', `${UNITS}/pine-update-ssh-keys.service`, '644'],
+] as const
+
+const DISK_FILES = [
+  ...FILES,
   ['etc-merge', `${LIB}/etc-merge`, '755'],
   ['apply-captured', `${LIB}/apply-captured`, '755'],
   ['initramfs-functions.sh', `${LIB}/initramfs-functions.sh`, '644'],
@@ -34,48 +40,58 @@ const FILES = [
   ['initramfs-watchdog', `${INITRAMFS}/scripts/init-top/pine-update-watchdog`, '755'],
   ['initramfs-rehearse', `${INITRAMFS}/scripts/local-top/pine-update-rehearse`, '755'],
   ['initramfs-state', `${INITRAMFS}/scripts/local-bottom/pine-update-state`, '755'],
-  ['pine-update-health.service', `${UNITS}/pine-update-health.service`, '644'],
-  ['pine-update-ssh-keys.service', `${UNITS}/pine-update-ssh-keys.service`, '644'],
 ] as const
 
-/** Enabled in /usr, so that /etc stays as the administrator left it. tmp.mount: / is read-only. */
+/** Enabled in /usr, so that /etc stays as the administrator left it. */
 const WANTED = [
   ['multi-user.target', 'pine-update-health.service'],
   ['multi-user.target', 'pine-update-ssh-keys.service'],
-  ['local-fs.target', 'tmp.mount'],
 ] as const
+
+/** / is read-only, and /tmp not shared as it is in a container. */
+const DISK_WANTED = [...WANTED, ['local-fs.target', 'tmp.mount']] as const
 
 /** systemd makes these for the esp of a disk that BIOS started. It would mount it at /efi, and / is read-only: they fail. */
 const NOT_WANTED = ['efi.automount', 'efi.mount'] as const
 
 /** What `prepareTree` would do, for a person. Throws what it throws for a tree that cannot be used. */
-export async function describePrepare(host: Host, tree: string): Promise<string[]> {
-  const kernel = await requireTree(host, tree)
+export async function describePrepare(host: Host, tree: string, kind: TreeKind): Promise<string[]> {
+  const isDisk = kind === 'disk'
+  const kernel = isDisk ? await requireDiskTree(host, tree) : await requireContainerTree(host, tree)
   return [
     `copy the agent to /${LIB}`,
-    ...FILES.map(([, to]) => `write /${to}`),
-    ...WANTED.map(([target, unit]) => `start ${unit} with ${target}`),
-    ...NOT_WANTED.map((unit) => `never start ${unit}`),
-    `link /boot/vmlinuz and /boot/initrd.img to kernel ${kernel}`,
+    ...(isDisk ? DISK_FILES : FILES).map(([, to]) => `write /${to}`),
+    ...(isDisk ? DISK_WANTED : WANTED).map(([target, unit]) => `start ${unit} with ${target}`),
+    ...(isDisk ? NOT_WANTED.map((unit) => `never start ${unit}`) : []),
+    ...(isDisk ? [`link /boot/vmlinuz and /boot/initrd.img to kernel ${kernel}`] : []),
     'remove host keys, machine-id, logs, package lists and caches',
-    `make /boot/initrd.img-${kernel} anew`,
+    ...(isDisk ? [`make /boot/initrd.img-${kernel} anew`] : []),
   ]
 }
 
 const INITRD_TIMEOUT_MS = 900_000
 
 /**
- * Makes a root file system of Debian's packages fit to be an image: installs the agent and its boot integration,
+ * Makes a root file system of Debian's packages fit to be a release: installs the agent, and for a disk its boot integration,
  * removes what must not be the same on two machines, and makes the initrd anew. Changes the tree in place; running
  * it twice gives the same initrd. Runs programs of the tree as root. Throws `TREE_INVALID`, `NOT_ROOT`, `TOOL_*`.
  */
 export async function prepareTree(host: Host, tree: string, options: PrepareOptions): Promise<void> {
-  const kernelVersion = await requireTree(host, tree)
-  await installAgent(host, tree, options.cliBundleDir)
-  await installIntegration(host, tree, options.systemDir)
+  const { kind, systemDir, cliBundleDir } = options
+  if (kind === 'container') {
+    await requireContainerTree(host, tree)
+    await installAgent(host, tree, cliBundleDir)
+    await install(host, tree, { systemDir, files: FILES, wanted: WANTED })
+    return await cleanTree(host, tree)
+  }
+  const kernelVersion = await requireDiskTree(host, tree)
+  await installAgent(host, tree, cliBundleDir)
+  await provideTmpMount(host, tree)
+  await install(host, tree, { systemDir, files: DISK_FILES, wanted: DISK_WANTED })
+  await neverStart(host, tree)
   await linkKernel(host, tree, kernelVersion)
   await cleanTree(host, tree)
-  await makeInitrd(host, tree, { kernelVersion, systemDir: options.systemDir })
+  await makeInitrd(host, tree, { kernelVersion, systemDir })
 }
 
 /** Throws `FILE_NOT_FOUND`. */
@@ -92,18 +108,14 @@ export async function installAgent(host: Host, tree: string, cliBundleDir: strin
   await host.exec('cp', ['--recursive', '--no-preserve=ownership', '--target-directory', target, ...from])
 }
 
-/** In Debian's folder of the architecture. */
-async function hasLibostree(host: Host, tree: string): Promise<boolean> {
-  const lib = join(tree, 'usr/lib')
-  for (const name of await host.listFolder(lib)) {
-    if (!name.endsWith('-linux-gnu')) continue
-    if ((await host.listFolder(join(lib, name))).includes(LIBOSTREE)) return true
-  }
-  return false
+interface Installed {
+  systemDir: string
+  files: readonly (readonly [string, string, string])[]
+  wanted: readonly (readonly [string, string])[]
 }
 
-async function installIntegration(host: Host, tree: string, systemDir: string): Promise<void> {
-  for (const [name, to, mode] of FILES) {
+async function install(host: Host, tree: string, { systemDir, files, wanted }: Installed): Promise<void> {
+  for (const [name, to, mode] of files) {
     const owner = ['--owner=0', '--group=0', `--mode=${mode}`]
     await host.exec('install', [
       '-D',
@@ -113,15 +125,16 @@ async function installIntegration(host: Host, tree: string, systemDir: string): 
       join(tree, to),
     ])
   }
-  await provideTmpMount(host, tree)
-  for (const [target, unit] of WANTED) {
+  for (const [target, unit] of wanted) {
     const wants = join(tree, UNITS, `${target}.wants`)
     await host.exec('mkdir', ['-p', wants])
     await host.exec('ln', ['--symbolic', '--force', '--no-dereference', `../${unit}`, join(wants, unit)])
   }
-  for (const unit of NOT_WANTED) {
+}
+
+async function neverStart(host: Host, tree: string): Promise<void> {
+  for (const unit of NOT_WANTED)
     await host.exec('ln', ['--symbolic', '--force', '--no-dereference', '/dev/null', join(tree, UNITS, unit)])
-  }
 }
 
 /** Debian 12 ships tmp.mount as an example only. */

@@ -115,23 +115,27 @@ function prepareCommand(io: Io): Command {
       'Install pine-update into a Debian or Ubuntu tree: agent, units, initramfs. Changes the tree.',
     )
     .argument('<tree>', 'folder with the root file system')
+    .option('--container', 'for containers: needs libostree, and neither kernel nor initramfs')
     .addOption(dryRunOption())
     .addOption(jsonOption())
     .action((tree: string, options: PrepareOptions) => runPrepare(io, tree, options))
-  return examples(command, ['image prepare ./rootfs'])
+  return examples(command, ['image prepare ./rootfs', 'image prepare ./rootfs --container'])
 }
 
 interface PrepareOptions {
+  container?: boolean
   json?: boolean
   dryRun?: boolean
 }
 
 async function runPrepare(io: Io, tree: string, options: PrepareOptions): Promise<void> {
+  const kind = options.container === true ? 'container' : 'disk'
   if (options.dryRun === true) {
-    const steps = await describePrepare(io.host, tree)
+    const steps = await describePrepare(io.host, tree, kind)
     return printResult(io, { json: { dryRun: true, tree, steps }, text: steps.join('\n') }, options)
   }
   const dist = distFolder()
-  await prepareTree(io.host, tree, { systemDir: `${dist}/system`, cliBundleDir: dist })
-  printResult(io, { json: { tree }, text: `${tree} is ready for "pine-update image build"` }, options)
+  await prepareTree(io.host, tree, { kind, systemDir: `${dist}/system`, cliBundleDir: dist })
+  const next = kind === 'disk' ? 'pine-update image build' : 'ostree commit'
+  printResult(io, { json: { tree }, text: `${tree} is ready for "${next}"` }, options)
 }

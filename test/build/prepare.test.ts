@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { cleanTree, withoutOwnMounts } from '../../src/build/clean-tree.ts'
@@ -13,7 +13,7 @@ beforeEach(() => {
 })
 afterEach(() => shop.close())
 
-const OPTIONS = { systemDir: 'src/system', cliBundleDir: 'dist' }
+const OPTIONS = { kind: 'disk', systemDir: 'src/system', cliBundleDir: 'dist' } as const
 
 function put(path: string, content = 'x'): void {
   mkdirSync(dirname(shop.path(path)), { recursive: true })
@@ -56,6 +56,40 @@ describe('what a tree needs', () => {
       '6.12.3+deb13',
     )
     expect(newestKernel([])).toBeUndefined()
+  })
+})
+
+describe('a tree for containers', () => {
+  /** With a Node that runs in it. */
+  function putNode(): void {
+    for (const name of ['etc', 'usr/bin', 'var']) mkdirSync(shop.path(`tree/${name}`), { recursive: true })
+    cpSync(process.execPath, shop.path('tree/usr/bin/node'))
+    for (const path of execFileSync('ldd', [process.execPath], { encoding: 'utf8' }).match(/\/\S+/g) ?? []) {
+      mkdirSync(dirname(shop.path(`tree/${path}`)), { recursive: true })
+      cpSync(path, shop.path(`tree/${path}`), { dereference: true })
+    }
+  }
+
+  test('gets the agent and its units, and needs no kernel', async (context) => {
+    if (process.getuid?.() !== 0) return context.skip('preparing a tree needs root')
+    putNode()
+    put('tree/etc/machine-id', '0123')
+    const lacking = await shop.pine('image prepare @tree --container --json')
+    expect([lacking.exit, lacking.json().error.code]).toEqual([2, 'TREE_INVALID'])
+    expect(lacking.json().error.message).toMatch(/: no \/usr\/lib\/systemd\/systemd; no libostree-1.so.1$/)
+    put('tree/usr/lib/systemd/systemd')
+    put('tree/usr/lib/x86_64-linux-gnu/libostree-1.so.1')
+    const { steps } = (await shop.ok('image prepare @tree --container --dry-run --json')).json()
+    await shop.ok('image prepare @tree --container')
+    const written = steps.flatMap((step: string) => /^write (.*)/.exec(step)?.[1] ?? [])
+    for (const path of written) expect(existsSync(shop.path(`tree${path}`)), path).toBe(true)
+    expect(existsSync(shop.path('tree/usr/share/initramfs-tools'))).toBe(false)
+    expect(readFileSync(shop.path('tree/etc/machine-id'), 'utf8')).toBe('')
+    const wants = 'tree/usr/lib/systemd/system/multi-user.target.wants/pine-update-health.service'
+    expect(readlinkSync(shop.path(wants))).toBe('../pine-update-health.service')
+    const cli = '/usr/lib/pine-update/pine-update.cjs'
+    const ran = execFileSync('chroot', [shop.path('tree'), '/usr/bin/node', cli, '--version'])
+    expect(ran.toString()).toMatch(/^\d+\.\d+\.\d+/)
   })
 })
 
