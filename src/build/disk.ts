@@ -2,7 +2,7 @@ import { bootPartition } from '../boot/grub-script.ts'
 import { writeNewBootstate } from '../boot/new-bootstate.ts'
 import { PineError } from '../core/error.ts'
 import { formatBytes } from '../core/format.ts'
-import type { OnProgress } from '../core/progress.ts'
+import type { OnProgress, OnStage } from '../core/progress.ts'
 import { withTempDir } from '../host/files.ts'
 import type { Host } from '../host/host.ts'
 import { makeStateFileSystem, swapHeader } from '../host/make-file-system.ts'
@@ -34,8 +34,8 @@ export interface DiskRequest {
 const BOOT_CODE_BYTES = 440
 
 /** The layout on a disk of that size, tried out on a file that takes no more space than what is in slot a. Touches nothing else. */
-export async function planLayout(host: Host, request: DiskRequest): Promise<Layout> {
-  return await withFirstSlot(host, request, (slot) => tryOut(host, request, slot))
+export async function planLayout(host: Host, request: DiskRequest, onStage: OnStage): Promise<Layout> {
+  return await withFirstSlot(host, { ...request, onStep: onStage }, (slot) => tryOut(host, request, slot))
 }
 
 async function tryOut(host: Host, request: DiskRequest, slot: FirstSlot): Promise<Layout> {
@@ -90,8 +90,11 @@ function contentOf(role: Partition['role'], request: DiskRequest): string {
  * Everything on it is lost; what `planLayout` refuses is refused before. What firmware looks for comes last: a disk that
  * was cut off in the middle does not boot something half written.
  */
-export async function buildDisk(host: Host, request: DiskRequest, onProgress: OnProgress): Promise<Layout> {
-  return await withFirstSlot(host, request, (slot) => writeDisk(host, { request, slot }, onProgress))
+export async function buildDisk(host: Host, request: DiskRequest, onStage: OnStage): Promise<Layout> {
+  const onProgress: OnProgress = (done, total) => onStage('write slot a', done, total)
+  return await withFirstSlot(host, { ...request, onStep: onStage }, (slot) =>
+    writeDisk(host, { request, slot }, onProgress),
+  )
 }
 
 interface Work {

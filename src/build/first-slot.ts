@@ -27,14 +27,21 @@ export function nameOfOrigin(origin: SlotOrigin): string {
   return 'image' in origin ? origin.image : `commit ${origin.ref} of ${origin.ostree}`
 }
 
+interface Opening {
+  origin: SlotOrigin
+  workDir: string
+  /** Told, for a person, what begins. */
+  onStep: (label: string) => void
+}
+
 /** Opens it for `use`. A commit is checked out in `workDir`. Throws `IMAGE_UNBOOTABLE`, `TREE_INVALID`, `OSTREE_*`. */
 export async function withFirstSlot<T>(
   host: Host,
-  { origin, workDir }: { origin: SlotOrigin; workDir: string },
+  { origin, workDir, onStep }: Opening,
   use: (slot: FirstSlot) => Promise<T>,
 ): Promise<T> {
   if (!('image' in origin)) {
-    return await withTreeSlot(host, { ...origin, workDir }, ({ folder, commit, bytes }) =>
+    return await withTreeSlot(host, { ...origin, workDir, onStep }, ({ folder, commit, bytes }) =>
       use(ofTree(host, { folder, trialDir: workDir, record: { digest: commit, bytes, fs: 'tree' } })),
     )
   }

@@ -58,14 +58,14 @@ export async function fillSlot(
 /** Makes the slot of a disk in a folder of `workDir`, for `use`. Throws `NOT_ROOT`, `OSTREE_*`, `TREE_INVALID`. */
 export async function withTreeSlot<T>(
   host: Host,
-  { ostree: repo, ref, workDir }: CommitOrigin & { workDir: string },
+  { ostree: repo, ref, workDir, onStep }: CommitOrigin & Pick<Filling, 'onStep'> & { workDir: string },
   use: (slot: Filled & { folder: string }) => Promise<T>,
 ): Promise<T> {
   requireRoot()
   return await withTempDir(async (dir) => {
     const folder = join(dir, 'slot')
     const filled = await withOstree((ostree) =>
-      fillSlot(ostree, { ostree: repo, ref, slot: folder, files: 'link', onStep: () => undefined }),
+      fillSlot(ostree, { ostree: repo, ref, slot: folder, files: 'link', onStep }),
     )
     await ofCommit({ rev: ref, tree: folder }, () => requireStarts(host, folder))
     return await use({ folder, ...filled })

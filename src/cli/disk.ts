@@ -4,6 +4,7 @@ import { buildDisk, type DiskRequest, describeDisk, planLayout } from '../build/
 import type { SlotOrigin } from '../build/first-slot.ts'
 import { makeWhole } from '../build/whole-file.ts'
 import { PineError } from '../core/error.ts'
+import type { OnStage } from '../core/progress.ts'
 import type { Layout } from '../model/layout.ts'
 import { type Io, printResult } from './io.ts'
 import {
@@ -91,14 +92,18 @@ async function runBuild(io: Io, options: ContentOptions & { out: string; size: n
 
 /** The partition ids of a dry run are those of a trial; the disk gets its own. */
 export async function printDryRun(io: Io, request: DiskRequest, options: ContentOptions): Promise<void> {
-  const layout = await planLayout(io.host, request)
+  const layout = await withProgress(io, (onStage) => planLayout(io.host, request, onStage))
   printResult(io, { json: { dryRun: true, layout }, text: describeDisk(layout, request) }, options)
 }
 
 export async function writeContent(io: Io, request: DiskRequest): Promise<Layout> {
+  return await withProgress(io, (onStage) => buildDisk(io.host, request, onStage))
+}
+
+async function withProgress<T>(io: Io, work: (onStage: OnStage) => Promise<T>): Promise<T> {
   const progress = createProgress(io)
   try {
-    return await buildDisk(io.host, request, (done, total) => progress.update('write slot a', done, total))
+    return await work((what, done, total) => progress.update(what, done, total))
   } finally {
     progress.end()
   }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { PineError } from '../core/error.ts'
-import type { OnProgress } from '../core/progress.ts'
+import type { OnProgress, OnStage } from '../core/progress.ts'
 import type { Carving } from '../host/extents.ts'
 import type { Host } from '../host/host.ts'
 import { whileAlone } from './alone.ts'
@@ -19,9 +19,6 @@ import { verifyStaged } from './rehearse.ts'
 import { type Review, requireNoStop, type TakeoverRequest } from './review.ts'
 import { disarmShrink } from './shrink.ts'
 import { planShrink } from './shrink-plan.ts'
-
-/** What takes its time, in words for a person. */
-export type OnStage = (what: string, done?: number, total?: number) => void
 
 const FILE = `${FOLDER}/carved`
 
