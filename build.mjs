@@ -16,6 +16,7 @@ const PROGRAMS = {
   fuzz: 'test/fuzz/main.ts',
   soak: 'vm-tests/soak.ts',
   'takeover-cuts': 'vm-tests/takeover-cuts.ts',
+  'tree-cuts': 'vm-tests/tree-cuts.ts',
   'loader-files': 'package/loader-files.ts',
   'ostree-child': 'src/ostree/child.ts',
 }

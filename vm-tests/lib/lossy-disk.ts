@@ -85,18 +85,40 @@ export function openLossyDisk(path: string): LossyDisk {
       const writes = cached
       cached = []
       const contents = takeBack(writes)
-      const arrival = ARRIVALS[random.below(ARRIVALS.length)] ?? 0
-      const arrived = writes.map(({ offset, durable }, index): Arrived => {
-        const content = contents[index] ?? Buffer.alloc(0)
-        const every = everySector(content)
-        const sectors = durable ? every : arrivedSectors(every, arrival, random)
-        if (sectors.length === every.length) put(offset, content)
-        else for (const at of sectors) put(offset + at, content.subarray(at, at + SECTOR_BYTES))
-        return { durable, sectors: every.length, arrived: sectors.length }
+      const unflushed = writes.map(({ offset, durable }, index): CachedWrite => {
+        return { offset, durable, content: contents[index] ?? Buffer.alloc(0) }
       })
-      return lossOf(arrived.filter(({ durable }) => !durable))
+      const { pieces, loss } = whatArrives(unflushed, random)
+      for (const { offset, content } of pieces) put(offset, content)
+      return loss
     },
     close: () => closeSync(file),
+  }
+}
+
+export interface Piece {
+  readonly offset: number
+  readonly content: Buffer
+}
+
+/** A write that the disk had taken when the power went. */
+export interface CachedWrite extends Piece {
+  readonly durable: boolean
+}
+
+/** Any part of what was in the cache, in the order in which it was written, torn between sectors. */
+export function whatArrives(writes: readonly CachedWrite[], random: Random): { pieces: Piece[]; loss: Loss } {
+  const arrival = ARRIVALS[random.below(ARRIVALS.length)] ?? 0
+  const arrived = writes.map(({ offset, content, durable }): Arrived => {
+    const every = everySector(content)
+    const sectors = durable ? every : arrivedSectors(every, arrival, random)
+    const isWhole = sectors.length === every.length
+    const pieces = isWhole ? [{ offset, content }] : sectors.map((at) => sectorOf({ offset, content }, at))
+    return { durable, sectors: every.length, arrived: sectors.length, pieces }
+  })
+  return {
+    pieces: arrived.flatMap(({ pieces }) => pieces),
+    loss: lossOf(arrived.filter(({ durable }) => !durable)),
   }
 }
 
@@ -105,6 +127,11 @@ interface Arrived {
   readonly durable: boolean
   readonly sectors: number
   readonly arrived: number
+  readonly pieces: readonly Piece[]
+}
+
+function sectorOf({ offset, content }: Piece, at: number): Piece {
+  return { offset: offset + at, content: content.subarray(at, at + SECTOR_BYTES) }
 }
 
 /** Offsets within the write. */

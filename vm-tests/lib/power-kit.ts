@@ -28,25 +28,30 @@ export interface PowerKit {
   digests: Record<PowerRelease, string>
 }
 
-const REPO = process.cwd()
-const LIB = join(REPO, 'vm-tests/lib')
+const LIB = join(process.cwd(), 'vm-tests/lib')
 /** Not to interfere: a busy host may run a guest at a tenth of its speed. */
 const DEADLINE_S = 3600
+export const APPEND = `console=ttyS0 quiet mitigations=off pine.deadline=${DEADLINE_S}`
 const CHANGED_BYTES = 1024 * 1024
-const MADE_FROM = ['power-kit.ts', 'power-init.sh', 'power-systemctl.sh', 'slim-tree.sh']
+export const MADE_FROM = ['power-kit.ts', 'power-init.sh', 'power-systemctl.sh', 'slim-tree.sh']
 
 /** Made once, then kept in .cache/vm by a digest of everything that goes in. */
 export function powerKit(): PowerKit {
   const debian = join(debianTrees(), 'r1')
-  const hash = createHash('sha256').update(debian)
-  for (const path of [...filesIn(join(REPO, 'dist')), ...MADE_FROM.map((name) => join(LIB, name))])
-    hash.update(readFileSync(path))
-  const folder = kept('power-kit', hash.digest('hex').slice(0, 16), (into) => buildKit(debian, into))
+  const folder = kept('power-kit', keyOf(debian, MADE_FROM), (into) => buildKit(debian, into))
   return {
     disk: join(folder, 'disk.img'),
     cargo: join(folder, 'cargo.img'),
     digests: JSON.parse(readFileSync(join(folder, 'digests.json'), 'utf8')),
   }
+}
+
+/** Of a kit that is made from a Debian tree, the agent in dist/ and those files beside this one. */
+export function keyOf(debian: string, names: readonly string[]): string {
+  const hash = createHash('sha256').update(debian)
+  for (const path of [...filesIn(join(process.cwd(), 'dist')), ...names.map((name) => join(LIB, name))])
+    hash.update(readFileSync(path))
+  return hash.digest('hex').slice(0, 16)
 }
 
 function buildKit(debian: string, into: string): void {
@@ -62,8 +67,7 @@ function buildKit(debian: string, into: string): void {
     pine('bundle', 'create', ...from, ...to, ...releaseOptions(name as PowerRelease))
   }
   run('mksquashfs', at('cargo'), at('cargo.img'), '-noI', '-noD', '-noF', '-quiet', '-no-progress')
-  const append = `console=ttyS0 quiet mitigations=off pine.deadline=${DEADLINE_S}`
-  const options = ['--layout', 'layouts/gpt-bios-tiny.sfdisk', '--size', '512M', '--append', append]
+  const options = ['--layout', 'layouts/gpt-bios-tiny.sfdisk', '--size', '512M', '--append', APPEND]
   const image = ['--image', at('r1.img'), '--out', at('disk.img')]
   pine('disk', 'build', ...options, ...image, ...releaseOptions('r1'))
   // What is left is small enough to be kept.
@@ -80,23 +84,31 @@ function releaseOptions(name: PowerRelease): string[] {
   return ['--compatible', 'power-test', '--release', VERSIONS[name]]
 }
 
-/** The real initrd and agent in a Debian tree, of which only what they need is kept. */
 function buildTrees(debian: string, into: string): void {
-  const full = join(into, 'full')
-  run('cp', '-a', debian, full)
-  run('sh', join(LIB, 'slim-tree.sh'), 'modules', full)
-  pine('image', 'prepare', full)
-  const r1 = join(into, 'r1')
-  run('sh', join(LIB, 'slim-tree.sh'), 'pick', full, r1)
-  putFile(r1, 'usr/sbin/init', 'power-init.sh')
-  putFile(r1, 'usr/bin/systemctl', 'power-systemctl.sh')
-  put(r1, 'etc/pine-update/config.toml', '[health]\nsystemd = false\nsettle = 0\n')
-  put(r1, 'etc/pine-update/keys/ci.pub', readFileSync(join(into, 'ci.pub'), 'utf8'))
+  const r1 = buildSlimTree(debian, into)
   for (const name of POWER_RELEASES) {
     const tree = join(into, name)
     if (name !== 'r1') run('cp', '-a', r1, tree)
     dress(tree, name)
   }
+}
+
+/**
+ * Makes `r1` in a folder that has ci.pub: the real initrd and agent in a Debian tree, of which only what they need is kept, and what
+ * the packages have; `full` is left beside it. Returns its path.
+ */
+export function buildSlimTree(debian: string, into: string, packages: readonly string[] = []): string {
+  const full = join(into, 'full')
+  run('cp', '-a', debian, full)
+  run('sh', join(LIB, 'slim-tree.sh'), 'modules', full)
+  pine('image', 'prepare', full)
+  const r1 = join(into, 'r1')
+  run('sh', join(LIB, 'slim-tree.sh'), 'pick', full, r1, ...packages)
+  putFile(r1, 'usr/sbin/init', 'power-init.sh')
+  putFile(r1, 'usr/bin/systemctl', 'power-systemctl.sh')
+  put(r1, 'etc/pine-update/config.toml', '[health]\nsystemd = false\nsettle = 0\n')
+  put(r1, 'etc/pine-update/keys/ci.pub', readFileSync(join(into, 'ci.pub'), 'utf8'))
+  return r1
 }
 
 /** What differs between the releases: some data, a file in /etc that servers edit, and one that they do not. */
@@ -111,7 +123,7 @@ function dress(tree: string, name: PowerRelease): void {
 }
 
 /** Does not compress, and is the same each time. */
-function noise(name: string, bytes: number): Buffer {
+export function noise(name: string, bytes: number): Buffer {
   return createHash('shake256', { outputLength: bytes }).update(name).digest()
 }
 

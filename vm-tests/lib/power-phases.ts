@@ -9,7 +9,7 @@ const PHASES = [
   ['after the verdict', / is permanent\./g],
   ['apply: check', /<apply>/g],
   ['apply: disarm', /^make slot . unbootable/gm],
-  ['apply: write', /^write image/gm],
+  ['apply: write', /^(write image|make the tree)/gm],
   ['apply: flush', /^flush slot/gm],
   ['apply: verify', /^read slot . back/gm],
   ['apply: record', /^note that slot/gm],

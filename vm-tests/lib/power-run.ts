@@ -28,7 +28,7 @@ export interface RunOptions {
 }
 
 /** qemu 7.2 without KVM garbles the flags after CMPXCHG16B; the kernel has no entropy before a minute without RDRAND. */
-const CPU = ['-cpu', 'qemu64,-cx16,+rdrand']
+export const CPU = ['-cpu', 'qemu64,-cx16,+rdrand']
 const BOOT_MS = 20 * 60_000
 const COMMAND_MS = 30 * 60_000
 /** How long a start with an update, the restart and the confirmation take, in boots. */
@@ -167,7 +167,7 @@ async function powerOn({ kit, bus, machine, story, serialLog, cut }: PowerOn): P
   return { isCut, phase: phaseOf(vm.output()), bootMs }
 }
 
-function guestOf(vm: Vm): Guest {
+export function guestOf(vm: Vm): Guest {
   return {
     up: async () => void (await vm.expect('<up>\n', BOOT_MS)),
     async ask(command) {

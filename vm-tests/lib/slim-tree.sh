@@ -1,6 +1,8 @@
 #!/bin/sh
 # slim-tree modules TREE       takes away what makes an initrd large and a machine of qemu does not need
-# slim-tree pick TREE OUT      copies what runs pine-update, and no more, to the new folder OUT
+# slim-tree pick TREE OUT [PACKAGE...]
+#                              copies what runs pine-update, and no more, to the new folder OUT; and those Debian packages'
+#                              programs and libraries
 # A small image is soon read, written and compared; an emulated processor does a few MB in a second.
 set -eu
 tree=$2
@@ -15,11 +17,13 @@ modules)
 	chroot "$tree" depmod "$version"
 	;;
 pick)
-	mkdir "$3"
+	out=$3
+	shift 3
+	mkdir "$out"
 	cd "$tree"
-	programs=$(for package in base-files dash coreutils util-linux mount fdisk busybox nodejs; do
+	programs=$(for package in base-files dash coreutils util-linux mount fdisk busybox nodejs "$@"; do
 		cat "var/lib/dpkg/info/$package.list"
-	done | grep -E '^/usr/s?bin/' | sort -u)
+	done | grep -E '^/usr/(s?bin/|lib/[^/]*/lib[^/]*\.so)' | sort -u)
 	libraries=$(for program in $programs; do
 		chroot . ldd "$program" 2>/dev/null || true
 	done | grep -o '/[^ ]*' | sort -u)
@@ -40,7 +44,7 @@ pick)
 		if [ -e "$path" ] || [ -L "$path" ]; then echo "$path"; fi
 	done >>/tmp/pine-slim.$$
 	rm -rf var/lib/dpkg var/lib/apt var/cache
-	sort -u /tmp/pine-slim.$$ | tar -c -T - | tar -x -C "$3"
+	sort -u /tmp/pine-slim.$$ | tar -c -T - | tar -x -C "$out"
 	rm /tmp/pine-slim.$$
 	;;
 esac
