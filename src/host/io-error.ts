@@ -1,5 +1,6 @@
 import { isErrno, PineError } from '../core/error.ts'
 
+const DAMAGED = 'the file system is damaged: look at dmesg and smartctl, and check it with fsck'
 /** What to do about an error of the operating system. errno(3) */
 const ADVICE: Readonly<Record<string, string>> = {
   ENOSPC: 'make room on that file system, or take another place',
@@ -7,6 +8,9 @@ const ADVICE: Readonly<Record<string, string>> = {
   EROFS:
     'take another place; where it should be writable, look at dmesg: ext4 becomes read-only at its first error',
   EIO: 'look at dmesg and smartctl: the device does not read or keep its data',
+  // EBADMSG and EUCLEAN, for which Node has no name: a checksum of ext4 or xfs is wrong.
+  'Unknown system error -74': DAMAGED,
+  'Unknown system error -117': DAMAGED,
   EACCES: 'run the command as root, or take another place',
   EPERM: 'run the command as root, or take another place',
   ENOENT: 'make the folder first',

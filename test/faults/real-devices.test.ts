@@ -1,4 +1,6 @@
+import { execFileSync } from 'node:child_process'
 import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { realHost } from '../../src/host/real-host.ts'
 import { makeBundle, makeHost, openWorkshop, slotContent, type Workshop } from '../support/cli.ts'
@@ -117,6 +119,24 @@ describe.skipIf(reason !== undefined)('errors that the kernel makes', () => {
     expect(readFileSync(shop.path('host.img')).equals(before)).toBe(true)
     rmSync(`${folder}/large`)
     await shop.ok(`apply @2.0.bundle ${CONFIG}`)
+  })
+
+  test('a file whose inode has another checksum than ext4 wrote: the advice is to check the file system', async () => {
+    const file = shop.path('damaged')
+    execFileSync('truncate', ['-s', '16M', file])
+    execFileSync('mkfs.ext4', ['-q', '-O', 'metadata_csum', file])
+    writeFileSync(shop.path('config.toml'), '')
+    for (const request of [
+      `write ${shop.path('config.toml')} config.toml`,
+      'set_inode_field config.toml checksum 1',
+    ])
+      execFileSync('debugfs', ['-w', '-R', request, file], { stdio: 'ignore' })
+    const folder = devices.ext4(shop.path('damaged.mounted'), file)
+    const read = realHost().readFile(join(folder, 'config.toml'))
+    await expect(read).rejects.toMatchObject({
+      code: 'IO_FAILED',
+      hint: expect.stringContaining('with fsck'),
+    })
   })
 })
 
