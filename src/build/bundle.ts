@@ -6,9 +6,9 @@ import {
   DEFAULT_CHUNK_BYTES,
   encodeManifest,
   type ImageEntry,
-  type ImageRef,
   type Manifest,
 } from '../bundle/manifest.ts'
+import type { ImageRef } from '../bundle/manifest-parts.ts'
 import type { Source } from '../bundle/source.ts'
 import { writeBundle } from '../bundle/writer.ts'
 import type { Codecs } from '../core/codecs.ts'

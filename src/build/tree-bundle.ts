@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path'
 import { FORMAT_VERSION } from '../bundle/header.ts'
-import type { StoredSegment, TreeManifest, TreeVariant } from '../bundle/manifest.ts'
+import type { StoredSegment } from '../bundle/manifest-parts.ts'
+import type { TreeManifest, TreeVariant } from '../bundle/tree-manifest.ts'
 import { PineError } from '../core/error.ts'
 import { readParts } from '../core/region.ts'
 import { withTempDir } from '../host/files.ts'

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { packChanges } from '../bundle/changes.ts'
-import type { SegmentEntry } from '../bundle/manifest.ts'
+import type { SegmentEntry } from '../bundle/manifest-parts.ts'
 import { listChangesOf } from '../diff/changes.ts'
 import { nativeCodecs } from '../host/delta-codecs.ts'
 import type { Host } from '../host/host.ts'

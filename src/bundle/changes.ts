@@ -4,7 +4,7 @@ import type { BlockCodecs } from '../core/encoding.ts'
 import { PineError } from '../core/error.ts'
 import { bytesOfName, nameOf } from '../core/file-name.ts'
 import { FILE_TYPES, type FileState, MAX_TARGET_BYTES, MODE_MASK } from '../core/file-state.ts'
-import type { SegmentEntry } from './manifest.ts'
+import type { SegmentEntry } from './manifest-parts.ts'
 import { type Canonical, decodeCanonicalOr, encodeCanonical } from './msgpack.ts'
 
 /** What changed from a base image to the new one; docs/bundle-format.md, "Lists of changes". */

@@ -1,31 +1,41 @@
 import * as v from 'valibot'
 import type { PackKind } from '../core/codec.ts'
 import { DIGEST_BYTES, type Digest } from '../core/digest.ts'
-import { PineError } from '../core/error.ts'
-import { isVersion } from '../core/version.ts'
-import { FORMAT_VERSION } from './header.ts'
-import { type Canonical, decodeCanonical, encodeCanonical } from './msgpack.ts'
-import { encodeSource, type Source, SourceSchema } from './source.ts'
+import {
+  ANY,
+  type AnyManifest,
+  count,
+  digest,
+  type ImageRef,
+  label,
+  MAX_CONTENT_BYTES,
+  MAX_SEGMENT_BYTES,
+  MAX_VARIANTS,
+  malformed,
+  rawDigest,
+  type SegmentEntry,
+  SegmentSchema,
+  withRawDigest,
+} from './manifest-parts.ts'
+import { decodeCanonical, encodeCanonical } from './msgpack.ts'
+import { encodeSource } from './source.ts'
+import {
+  encodeTreeManifest,
+  type TreeManifest,
+  TreeManifestSchema,
+  type TreeVariant,
+} from './tree-manifest.ts'
 
 const MiB = 1024 * 1024
 export const DEFAULT_CHUNK_BYTES = MiB
-const MAX_SEGMENT_BYTES = 16 * MiB
 const MIN_CHUNK_BYTES = 4096
-const MAX_IMAGE_BYTES = 16 * MiB * MiB
 const MAX_SPANS = 4096
-const MAX_VARIANTS = 16
 /** A program is in memory as a whole. */
 const MAX_PROGRAM_SEGMENTS = 16
 
 /** File systems an image can hold; `raw` where the builder does not know. */
 const IMAGE_FILE_SYSTEMS = ['squashfs', 'erofs', 'ext4', 'raw'] as const
 export type ImageFileSystem = (typeof IMAGE_FILE_SYSTEMS)[number]
-
-/** An image by its content. */
-export interface ImageRef {
-  readonly digest: Digest
-  readonly bytes: number
-}
 
 export interface ImageEntry extends ImageRef {
   readonly fs: ImageFileSystem
@@ -41,20 +51,6 @@ export interface ImageEntry extends ImageRef {
 export interface Span {
   readonly offset: number
   readonly bytes: number
-}
-
-/** A run of the bundle that is checked as one. */
-export interface StoredSegment {
-  /** In the bundle. */
-  readonly bytes: number
-  /** Of the bytes in the bundle. */
-  readonly digest: Digest
-}
-
-/** One that is also unpacked as one. */
-export interface SegmentEntry extends StoredSegment {
-  /** Once unpacked. */
-  readonly rawBytes: number
 }
 
 /** One way to make the image: from a base, or from nothing. */
@@ -81,42 +77,8 @@ interface CodecNeed {
   readonly version?: string
 }
 
-/** An OSTree commit, SHA-256 in hex, and what its objects take: each by itself, in blocks of 4 KiB. */
-export interface TreeRef {
-  readonly commit: string
-  readonly bytes: number
-}
-
-/** One way to make the tree: an OSTree static delta, cut into segments that are stored as they are. */
-export interface TreeVariant {
-  /** The commit that the delta copies from; none in a full one. */
-  readonly base?: Pick<TreeRef, 'commit'>
-  /** What objects take that the base does not have, as in `TreeRef`. */
-  readonly newBytes: number
-  /** Memory an apply needs beside the runtime's own, that of libostree included. */
-  readonly memoryBytes: number
-  readonly segments: readonly StoredSegment[]
-  /** As in `Variant`. */
-  readonly changes?: SegmentEntry
-}
-
 /** All a bundle says: what it makes, from what, for whom, and each byte that follows. */
 export type Manifest = ImageManifest | TreeManifest
-
-interface AnyManifest {
-  readonly format: number
-  /** The kind of host, such as `web-x86`. */
-  readonly compatible: string
-  /** Ordered by `compareVersions`. */
-  readonly version: string
-  /** Anti-rollback floor: never goes down on a host. */
-  readonly epoch: number
-  /** Seconds since 1970, UTC. */
-  readonly created: number
-  readonly expires?: number
-  /** What the release was made of, for people. */
-  readonly source?: Source
-}
 
 export interface ImageManifest extends AnyManifest {
   readonly image: ImageEntry
@@ -124,12 +86,6 @@ export interface ImageManifest extends AnyManifest {
   readonly variants: readonly Variant[]
   /** Absolute paths inside the image. */
   readonly kernel?: { readonly linux: string; readonly initrd: string }
-}
-
-export interface TreeManifest extends AnyManifest {
-  readonly tree: TreeRef
-  /** In the order in which their segments are in the bundle. */
-  readonly variants: readonly TreeVariant[]
 }
 
 /** What the bundle of either kind makes: `digest` is a commit for a tree. */
@@ -148,26 +104,14 @@ export function baseOf({ base }: Variant | TreeVariant): Digest | undefined {
   return base && ('commit' in base ? base.commit : base.digest)
 }
 
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
-const digest = v.pipe(
-  v.instance(Uint8Array),
-  v.length(DIGEST_BYTES, `expected ${DIGEST_BYTES} bytes`),
-  v.transform((bytes): Digest => Buffer.from(bytes).toString('hex')),
-)
-/** What `compatible` and codec names look like. */
-export const LABEL = /^[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}$/
-const label = v.pipe(v.string(), v.regex(LABEL, 'expected 1 to 64 letters, digits or ._+~-'))
 const path = v.pipe(
   v.string(),
   v.regex(/^(\/(?!\.\.?(\/|$))[A-Za-z0-9._+-]+){1,16}$/, 'expected an absolute path'),
 )
-const segmentBytes = v.pipe(count, v.minValue(1), v.maxValue(MAX_SEGMENT_BYTES))
 const codecs = v.pipe(
   v.array(v.strictObject({ name: label, version: v.exactOptional(label) })),
   v.maxLength(16),
 )
-
-const SegmentSchema = v.strictObject({ bytes: segmentBytes, rawBytes: segmentBytes, digest })
 
 const VariantSchema = v.strictObject({
   base: v.exactOptional(v.strictObject({ digest, bytes: v.pipe(count, v.minValue(1)) })),
@@ -180,20 +124,10 @@ const VariantSchema = v.strictObject({
   changes: v.exactOptional(SegmentSchema),
 })
 
-const ANY = {
-  format: v.literal(FORMAT_VERSION),
-  compatible: label,
-  version: v.pipe(v.string(), v.check(isVersion, 'expected a version such as 1.2 or 1.2-rc1')),
-  epoch: count,
-  created: count,
-  expires: v.exactOptional(count),
-  source: v.exactOptional(SourceSchema),
-}
-
 const ImageManifestSchema = v.strictObject({
   ...ANY,
   image: v.strictObject({
-    bytes: v.pipe(count, v.minValue(1), v.maxValue(MAX_IMAGE_BYTES)),
+    bytes: v.pipe(count, v.minValue(1), v.maxValue(MAX_CONTENT_BYTES)),
     fs: v.picklist(IMAGE_FILE_SYSTEMS),
     digest,
     chunkBytes: v.pipe(
@@ -212,36 +146,8 @@ const ImageManifestSchema = v.strictObject({
   kernel: v.exactOptional(v.strictObject({ linux: path, initrd: path })),
 })
 
-const TreeVariantSchema = v.strictObject({
-  base: v.exactOptional(v.strictObject({ commit: digest })),
-  newBytes: count,
-  memoryBytes: count,
-  segments: v.pipe(v.array(v.strictObject({ bytes: segmentBytes, digest })), v.minLength(1)),
-  changes: v.exactOptional(SegmentSchema),
-})
-
-const TreeManifestSchema = v.strictObject({
-  ...ANY,
-  tree: v.strictObject({ commit: digest, bytes: v.pipe(count, v.minValue(1), v.maxValue(MAX_IMAGE_BYTES)) }),
-  variants: v.pipe(v.array(TreeVariantSchema), v.minLength(1), v.maxLength(MAX_VARIANTS)),
-})
-
 export function encodeManifest(manifest: Manifest): Buffer {
   return 'tree' in manifest ? encodeTreeManifest(manifest) : encodeImageManifest(manifest)
-}
-
-function encodeTreeManifest({ tree, variants, source, ...rest }: TreeManifest): Buffer {
-  return encodeCanonical({
-    ...rest,
-    ...(source && { source: encodeSource(source) }),
-    tree: { ...tree, commit: rawDigest(tree.commit) },
-    variants: variants.map(({ base, segments, changes, ...variant }) => ({
-      ...variant,
-      ...(base && { base: { commit: rawDigest(base.commit) } }),
-      segments: segments.map(withRawDigest),
-      ...(changes && { changes: withRawDigest(changes) }),
-    })),
-  })
 }
 
 function encodeImageManifest(manifest: ImageManifest): Buffer {
@@ -330,16 +236,4 @@ function checkChanges({ base, changes }: Variant | TreeVariant): void {
 
 function describeIssue(issue: v.BaseIssue<unknown>): string {
   return `${v.getDotPath(issue) ?? 'manifest'}: ${issue.message}`
-}
-
-function withRawDigest({ digest, ...entry }: ImageRef | StoredSegment): Canonical {
-  return { ...entry, digest: rawDigest(digest) }
-}
-
-function rawDigest(digest: Digest): Buffer {
-  return Buffer.from(digest, 'hex')
-}
-
-function malformed(what: string): PineError {
-  return new PineError('BUNDLE_MALFORMED', `the manifest is invalid: ${what}`)
 }

@@ -3,7 +3,7 @@ import { PineError } from '../core/error.ts'
 import type { ByteSource } from '../core/region.ts'
 import { type ByteReader, readBytes } from './byte-reader.ts'
 import { type BundleHeader, decodeHeader, HEADER_BYTES, startsLikeABundle } from './header.ts'
-import type { SegmentEntry, StoredSegment } from './manifest.ts'
+import type { SegmentEntry, StoredSegment } from './manifest-parts.ts'
 import { type BundleSignature, decodeSignatures, signaturesBytes } from './signatures.ts'
 import { segmentsBytes } from './writer.ts'
 

@@ -1,5 +1,6 @@
-import { baseOf, type Manifest, type TreeVariant, type Variant } from '../bundle/manifest.ts'
+import { baseOf, type Manifest, type Variant } from '../bundle/manifest.ts'
 import type { Source } from '../bundle/source.ts'
+import type { TreeVariant } from '../bundle/tree-manifest.ts'
 import { payloadBytes, segmentsBytes } from '../bundle/writer.ts'
 import { showName } from '../core/file-name.ts'
 import { formatBytes } from '../core/format.ts'

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander'
 import { APPEND } from '../boot/grub-script.ts'
-import { LABEL } from '../bundle/manifest.ts'
+import { LABEL } from '../bundle/manifest-parts.ts'
 import { PineError } from '../core/error.ts'
 import { isVersion } from '../core/version.ts'
 

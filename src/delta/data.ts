@@ -1,4 +1,4 @@
-import type { SegmentEntry } from '../bundle/manifest.ts'
+import type { SegmentEntry } from '../bundle/manifest-parts.ts'
 import type { ArrivedSegment } from '../bundle/reader.ts'
 import type { ByteSink } from '../bundle/writer.ts'
 import type { Packer, Unpacker } from '../core/codec.ts'

@@ -1,4 +1,5 @@
-import type { SegmentEntry, Variant } from '../bundle/manifest.ts'
+import type { Variant } from '../bundle/manifest.ts'
+import type { SegmentEntry } from '../bundle/manifest-parts.ts'
 import type { BlockCodecs } from '../core/encoding.ts'
 import { CACHED_PAGES_BYTES, KEPT_BYTES } from './block-space.ts'
 import { DATA_SEGMENT_BYTES } from './data.ts'

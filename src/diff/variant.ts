@@ -1,5 +1,6 @@
 import { packChanges } from '../bundle/changes.ts'
-import type { ImageRef, SegmentEntry, Variant } from '../bundle/manifest.ts'
+import type { Variant } from '../bundle/manifest.ts'
+import type { ImageRef, SegmentEntry } from '../bundle/manifest-parts.ts'
 import type { ByteSink } from '../bundle/writer.ts'
 import type { PackKind } from '../core/codec.ts'
 import type { Codecs } from '../core/codecs.ts'

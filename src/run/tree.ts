@@ -1,6 +1,6 @@
 import { join } from 'node:path'
-import type { TreeManifest, TreeVariant } from '../bundle/manifest.ts'
 import type { OpenedBundle } from '../bundle/reader.ts'
+import type { TreeManifest, TreeVariant } from '../bundle/tree-manifest.ts'
 import { segmentsBytes } from '../bundle/writer.ts'
 import { PineError } from '../core/error.ts'
 import type { OnProgress } from '../core/progress.ts'

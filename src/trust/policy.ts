@@ -1,12 +1,5 @@
-import {
-  baseOf,
-  contentOf,
-  type ImageManifest,
-  type Manifest,
-  type TreeManifest,
-  type TreeVariant,
-  type Variant,
-} from '../bundle/manifest.ts'
+import { baseOf, contentOf, type ImageManifest, type Manifest, type Variant } from '../bundle/manifest.ts'
+import type { TreeManifest, TreeVariant } from '../bundle/tree-manifest.ts'
 import { segmentsBytes } from '../bundle/writer.ts'
 import type { Check } from '../core/check.ts'
 import type { Digest } from '../core/digest.ts'

@@ -4,11 +4,11 @@ import {
   decodeManifest,
   encodeManifest,
   type ImageManifest,
-  type TreeManifest,
   type Variant,
 } from '../../src/bundle/manifest.ts'
 import { type Canonical, decodeCanonical, encodeCanonical } from '../../src/bundle/msgpack.ts'
 import { sourceOf } from '../../src/bundle/source.ts'
+import type { TreeManifest } from '../../src/bundle/tree-manifest.ts'
 import { makeBundle, noise } from '../support/bundles.ts'
 
 let good: ImageManifest

@@ -1,13 +1,8 @@
 import { describeImage } from '../../src/build/bundle.ts'
 import { type ChangeList, packChanges } from '../../src/bundle/changes.ts'
-import {
-  encodeManifest,
-  type ImageManifest,
-  type Manifest,
-  type TreeManifest,
-  type Variant,
-} from '../../src/bundle/manifest.ts'
+import { encodeManifest, type ImageManifest, type Manifest, type Variant } from '../../src/bundle/manifest.ts'
 import { openBundle } from '../../src/bundle/reader.ts'
+import type { TreeManifest } from '../../src/bundle/tree-manifest.ts'
 import { writeBundle } from '../../src/bundle/writer.ts'
 import type { Codecs } from '../../src/core/codecs.ts'
 import { digestOf } from '../../src/core/digest.ts'
