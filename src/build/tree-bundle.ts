@@ -24,8 +24,11 @@ export interface BuiltTreeBundle {
   bytes: number
 }
 
-/** A part of a static delta is unpacked to at most 32 MiB, or to a file that is larger, and LZMA looks 32 MiB back. */
-const APPLY_MEMORY_BYTES = 96 * 1024 * 1024
+const MiB = 1024 * 1024
+/** `max-chunk-size` of ostree-static-delta: a part is unpacked to no more, but for a file that is larger. */
+const PART_BYTES = 32 * MiB
+/** The process that calls libostree, without any part. */
+const CALLING_BYTES = 16 * MiB
 
 /**
  * Makes and signs a bundle of OSTree static deltas; the same repository and request give the same bytes. The file appears whole
@@ -88,11 +91,17 @@ async function makeVariant(
   const base = rev === undefined ? undefined : (await describeCommit(repo, rev)).ostree.commit
   if (base === commit) throw sameCommit(rev ?? to, to)
   await repo.makeDelta({ from: base ?? null, to: commit, file, timestamp: created })
-  const { newBytes } = await measureTree(repo, commit, base)
+  const { newBytes, longestBytes } = await measureTree(repo, commit, base)
   return {
     ...(base !== undefined && { base: { commit: base } }),
-    ...{ newBytes, memoryBytes: APPLY_MEMORY_BYTES, segments: await segmentsOf(host, file) },
+    ...{ newBytes, memoryBytes: memoryFor(newBytes, longestBytes), segments: await segmentsOf(host, file) },
   }
+}
+
+/** As measured, docs/trees.md: one part is in memory at a time, with what unpacks it. */
+function memoryFor(newBytes: number, longestBytes: number): number {
+  const part = Math.min(newBytes, Math.max(PART_BYTES, longestBytes))
+  return CALLING_BYTES + Math.ceil(part * 1.25)
 }
 
 function sameCommit(from: string, to: string): PineError {

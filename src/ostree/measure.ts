@@ -8,6 +8,8 @@ export interface Measured {
   readonly bytes: number
   /** Without the objects that the base has. Its folders are of no use: none can be a link to another. */
   readonly newBytes: number
+  /** Of the longest of these objects. */
+  readonly longestBytes: number
   /** Names in the root. */
   readonly top: readonly string[]
 }
@@ -20,13 +22,15 @@ export async function measure(verb: Verb, repo: Repo, { rev, base }: Request<'me
   const known = new Set(base === undefined ? [] : (await objectsOf(verb, repo, base)).keys())
   const { tree } = await rootOf(verb, repo, commit)
   const folderBytes = (await countFolders({ verb, repo, counts: new Map() }, tree)) * BLOCK_BYTES
-  const sum = { bytes: folderBytes, newBytes: folderBytes }
+  const sum = { bytes: folderBytes, newBytes: folderBytes, longestBytes: 0 }
   for (const [name, { type, checksum }] of await objectsOf(verb, repo, commit)) {
     const [stream, length] = await verb.fn.ostree_repo_load_object_stream(repo, type, checksum)
     stream.close()
     const bytes = Math.ceil(Number(length) / BLOCK_BYTES) * BLOCK_BYTES
     sum.bytes += bytes
-    if (!known.has(name)) sum.newBytes += bytes
+    if (known.has(name)) continue
+    sum.newBytes += bytes
+    sum.longestBytes = Math.max(sum.longestBytes, bytes)
   }
   const { files, folders } = await entriesIn(verb, repo, tree)
   return { ...sum, top: [...files, ...folders].map(({ name }) => name) }

@@ -2,9 +2,10 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
+import { makeMemoryGroup } from '../faults/memory-group.ts'
 import { startProgram } from '../faults/process.ts'
 import { ostree } from '../ostree/support.ts'
-import { noise, openWorkshop } from '../support/cli.ts'
+import { noise, openWorkshop, type Workshop } from '../support/cli.ts'
 import { isExactly, makeFolderHost, makeTreeBundle, ON_FOLDER, ready } from './support.ts'
 
 const MB = 1000 * 1000
@@ -24,14 +25,45 @@ function childrenOf(pid: number): number[] {
   return text.split(' ').filter(Boolean).map(Number)
 }
 
+/** A release with one large file more, and its bundle. */
+async function makeLarge(shop: Workshop): Promise<void> {
+  await makeFolderHost(shop)
+  writeFileSync(join(shop.path('tree-2.0'), 'large'), noise(TREE_BYTES, 9))
+  const branch = ['--branch=web/2.0', `--tree=dir=${shop.path('tree-2.0')}`]
+  ostree('commit', `--repo=${shop.path('repo')}`, ...branch)
+  await makeTreeBundle(shop, '2.0', { from: '1.0' })
+}
+
+test.skipIf(!ready)(
+  'it fits a machine of 64 MB with libostree, and one of 48 MB is told before anything is written',
+  async () => {
+    const shop = openWorkshop()
+    try {
+      await makeLarge(shop)
+      for (const [limit, code] of [
+        [48, 'MEMORY_TOO_SMALL'],
+        [64, undefined],
+      ] as const) {
+        const group = makeMemoryGroup('pine-tree-memory', limit * MB)
+        if (group === undefined)
+          return console.log('skipped: a limit of memory needs cgroups that can be written')
+        const ran = startProgram(shop, `apply @2.0.bundle ${ON_FOLDER}`, { group: group.path })
+        const { exit, stderr } = await ran.ended
+        expect([exit, group.kills()], stderr).toEqual([code === undefined ? 0 : 3, 0])
+        if (code !== undefined) expect(stderr).toContain(code)
+        expect(isExactly(shop, 'b', '2.0')).toBe(code === undefined)
+        group.remove()
+      }
+    } finally {
+      shop.close()
+    }
+  },
+)
+
 test.skipIf(!ready)('an apply of a large tree takes little memory in the process of the agent', async () => {
   const shop = openWorkshop()
   try {
-    await makeFolderHost(shop)
-    writeFileSync(join(shop.path('tree-2.0'), 'large'), noise(TREE_BYTES, 9))
-    const branch = ['--branch=web/2.0', `--tree=dir=${shop.path('tree-2.0')}`]
-    ostree('commit', `--repo=${shop.path('repo')}`, ...branch)
-    await makeTreeBundle(shop, '2.0', { from: '1.0' })
+    await makeLarge(shop)
     const { child, ended } = startProgram(shop, `apply @2.0.bundle ${ON_FOLDER}`)
     const peak = { anonymous: 0, resident: 0, libostree: 0 }
     let samples = 0
