@@ -372,5 +372,15 @@ describe.skipIf(reason !== undefined)('container init --exchange', () => {
     } finally {
       execFileSync('umount', [join(root, 'opt')])
     }
+    const layers = ['upper', 'work'].map((name) => `${name}dir=${shop.path(name)}`)
+    for (const name of ['upper', 'work', 'merged']) mkdirSync(shop.path(name))
+    const options = [`lowerdir=${root}`, ...layers].join()
+    execFileSync('mount', ['-t', 'overlay', '-o', options, 'overlay', shop.path('merged')])
+    try {
+      const request = `container init ${WHAT} --root @merged --exchange`
+      await expectError(request, 'TAKEOVER_REFUSED', /the root is an overlay/)
+    } finally {
+      execFileSync('umount', [shop.path('merged')])
+    }
   })
 })
