@@ -50,7 +50,7 @@ async function assemble(host: Host, { request, repo, dir }: Assembly): Promise<B
   const { from, full, to, compatible, version, epoch, created, expires } = request
   const source = await describeCommit(repo, to)
   const { commit } = source.ostree
-  const { bytes: treeBytes } = await measureTree(repo, commit)
+  const { tree, copies } = await measureTree(repo, commit)
   const made: TreeVariant[] = []
   for (const rev of [...from, ...(full || from.length === 0 ? [undefined] : [])]) {
     const delta = { rev, commit, file: join(dir, String(made.length)) }
@@ -65,7 +65,7 @@ async function assemble(host: Host, { request, repo, dir }: Assembly): Promise<B
     format: FORMAT_VERSION,
     ...{ compatible, version, epoch, created },
     ...(expires !== undefined && { expires }),
-    tree: { commit, bytes: treeBytes },
+    tree: { commit, ...tree, copyBytes: copies.bytes, copyInodes: copies.inodes },
     variants,
     source,
   }
@@ -91,10 +91,15 @@ async function makeVariant(
   const base = rev === undefined ? undefined : (await describeCommit(repo, rev)).ostree.commit
   if (base === commit) throw sameCommit(rev ?? to, to)
   await repo.makeDelta({ from: base ?? null, to: commit, file, timestamp: created })
-  const { newBytes, longestBytes } = await measureTree(repo, commit, base)
+  const { fresh, longestBytes } = await measureTree(repo, commit, base)
   return {
-    ...(base !== undefined && { base: { commit: base } }),
-    ...{ newBytes, memoryBytes: memoryFor(newBytes, longestBytes), segments: await segmentsOf(host, file) },
+    ...(base !== undefined && { base: { commit: base, ...(await measureTree(repo, base)).tree } }),
+    ...{
+      newBytes: fresh.bytes,
+      newInodes: fresh.inodes,
+      memoryBytes: memoryFor(fresh.bytes, longestBytes),
+      segments: await segmentsOf(host, file),
+    },
   }
 }
 

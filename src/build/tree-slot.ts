@@ -36,7 +36,7 @@ export async function fillSlot(
 ): Promise<Filled> {
   const repo = await openRepo(ostree, path)
   const { commit } = (await describeCommit(repo, ref)).ostree
-  const { bytes } = await measureTree(repo, commit)
+  const { bytes } = (await measureTree(repo, commit)).tree
   await makeFolder(join(slot, SLOT_FOLDER), 0o700)
   const own = await ostree.init({ path: slotRepo(slot), mode: 'bare', flush: false })
   onStep(`take ${ref} from the repository`)

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import type { Room } from '../core/room.ts'
 import {
   ANY,
   type AnyManifest,
@@ -16,18 +17,24 @@ import {
 import { encodeCanonical } from './msgpack.ts'
 import { encodeSource } from './source.ts'
 
-/** An OSTree commit, SHA-256 in hex, and what its tree takes: each object by itself, in blocks of 4 KiB, and a block for each folder. */
-export interface TreeRef {
+/** An OSTree commit, SHA-256 in hex, and what it takes: each object by itself, in blocks of 4 KiB, and each folder of its tree. */
+interface CommitRef extends Room {
   readonly commit: string
-  readonly bytes: number
+}
+
+export interface TreeRef extends CommitRef {
+  /** What its files take where they are copies, each by itself. */
+  readonly copyBytes: number
+  readonly copyInodes: number
 }
 
 /** One way to make the tree: an OSTree static delta, cut into segments that are stored as they are. */
 export interface TreeVariant {
   /** The commit that the delta copies from; none in a full one. */
-  readonly base?: Pick<TreeRef, 'commit'>
-  /** As `TreeRef.bytes`, without the objects that the base has. */
+  readonly base?: CommitRef
+  /** What the tree takes without the objects that the base has. */
   readonly newBytes: number
+  readonly newInodes: number
   /** Memory an apply needs beside the runtime's own, that of libostree included. */
   readonly memoryBytes: number
   readonly segments: readonly StoredSegment[]
@@ -41,9 +48,13 @@ export interface TreeManifest extends AnyManifest {
   readonly variants: readonly TreeVariant[]
 }
 
+const contentBytes = v.pipe(count, v.minValue(1), v.maxValue(MAX_CONTENT_BYTES))
+const commitRef = { commit: digest, bytes: contentBytes, inodes: count }
+
 const TreeVariantSchema = v.strictObject({
-  base: v.exactOptional(v.strictObject({ commit: digest })),
+  base: v.exactOptional(v.strictObject(commitRef)),
   newBytes: count,
+  newInodes: count,
   memoryBytes: count,
   segments: v.pipe(v.array(v.strictObject({ bytes: segmentBytes, digest })), v.minLength(1)),
   changes: v.exactOptional(SegmentSchema),
@@ -51,10 +62,7 @@ const TreeVariantSchema = v.strictObject({
 
 export const TreeManifestSchema = v.strictObject({
   ...ANY,
-  tree: v.strictObject({
-    commit: digest,
-    bytes: v.pipe(count, v.minValue(1), v.maxValue(MAX_CONTENT_BYTES)),
-  }),
+  tree: v.strictObject({ ...commitRef, copyBytes: count, copyInodes: count }),
   variants: v.pipe(v.array(TreeVariantSchema), v.minLength(1), v.maxLength(MAX_VARIANTS)),
 })
 
@@ -65,7 +73,7 @@ export function encodeTreeManifest({ tree, variants, source, ...rest }: TreeMani
     tree: { ...tree, commit: rawDigest(tree.commit) },
     variants: variants.map(({ base, segments, changes, ...variant }) => ({
       ...variant,
-      ...(base && { base: { commit: rawDigest(base.commit) } }),
+      ...(base && { base: { ...base, commit: rawDigest(base.commit) } }),
       segments: segments.map(withRawDigest),
       ...(changes && { changes: withRawDigest(changes) }),
     })),

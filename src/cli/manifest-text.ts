@@ -50,8 +50,7 @@ function contentLine(manifest: Manifest): [string, string] {
 function describeBase(variant: Variant | TreeVariant): string {
   const base = baseOf(variant)
   if (base === undefined) return 'nothing'
-  const bytes = variant.base && 'bytes' in variant.base ? ` (${formatBytes(variant.base.bytes)})` : ''
-  return `${shortDigest(base)}${bytes}`
+  return `${shortDigest(base)} (${formatBytes(variant.base?.bytes ?? 0)})`
 }
 
 /** What the commit says is shown as what it is, text: in quotes, with nothing in it that a terminal would take for its own. */

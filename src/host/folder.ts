@@ -1,6 +1,7 @@
 import type { Dirent, Stats } from 'node:fs'
 import { lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Room } from '../core/room.ts'
 import { ioFailed } from './io-error.ts'
 import { native } from './native.ts'
 
@@ -24,19 +25,23 @@ export async function moveFolder(from: string, to: string): Promise<void> {
   await failing(to, () => rename(from, to))
 }
 
-/** Bytes of disk that would be free without the folder: a file that also has a name elsewhere would stay. */
-export async function occupiedBytes(path: string): Promise<number> {
+/** What would be free without the folder: a file that also has a name elsewhere would stay. */
+export async function occupiedRoom(path: string): Promise<Room> {
   const links = new Map<number, { names: number; found: Stats }>()
-  let blocks = 0
+  let [blocks, inodes] = [0, 0]
+  const count = (found: Stats): void => {
+    blocks += found.blocks
+    inodes += 1
+  }
   await failing(path, async () => {
     for await (const entry of entriesBelow(path)) {
       const found = await lstat(entry.path)
-      if (found.nlink === 1 || found.isDirectory()) blocks += found.blocks
+      if (found.nlink === 1 || found.isDirectory()) count(found)
       else links.set(found.ino, { names: (links.get(found.ino)?.names ?? 0) + 1, found })
     }
   })
-  for (const { names, found } of links.values()) if (names === found.nlink) blocks += found.blocks
-  return blocks * BLOCK_BYTES
+  for (const { names, found } of links.values()) if (names === found.nlink) count(found)
+  return { bytes: blocks * BLOCK_BYTES, inodes }
 }
 
 /** Of `st_blocks`, stat(2). */

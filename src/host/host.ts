@@ -62,6 +62,8 @@ export interface Host {
   kindOf(path: string): Promise<FileKind | undefined>
   /** Bytes that the file system of `path` has left for everybody. */
   freeBytes(path: string): Promise<number>
+  /** Files and folders that it can still take; infinite where nothing limits that. */
+  freeInodes(path: string): Promise<number>
   /** Does nothing where there is no such file. */
   removeFile(path: string): Promise<void>
   /** Writes a variable of the firmware, a file of efivarfs: attributes and value. Throws `IO_FAILED`. */

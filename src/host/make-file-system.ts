@@ -1,3 +1,4 @@
+import type { Room } from '../core/room.ts'
 import { withTempDir } from './files.ts'
 import type { Host } from './host.ts'
 
@@ -9,6 +10,16 @@ export const EXT4_FEATURES =
   'none,ext_attr,dir_index,filetype,extent,64bit,flex_bg,sparse_super2,large_file,huge_file,extra_isize,metadata_csum'
 /** A tree slot has a second name for each file, but few files more: one inode for each 8 KiB is plenty. */
 const BYTES_PER_INODE = 8192
+/** Each of 256 bytes; the first ten and lost+found are taken. */
+const INODE_BYTES = 256
+const TAKEN_INODES = 11
+/** Two bitmaps and a descriptor for each 128 MiB, and as much again. */
+const GROUP_SHARE = 8192
+/** ext4_calculate_resv_clusters(), fs/ext4/super.c: what the kernel keeps for its own extents. */
+const RESERVED_SHARE = 50
+const MOST_RESERVED = 16 * 1024 * 1024
+/** Superblocks and lost+found. */
+const FIXED_BYTES = 64 * 1024
 
 /** What makes a swap partition of that size, for its start. mkswap(8) knows no offset: it is made on a file. */
 export async function swapHeader(host: Host, bytes: number): Promise<Buffer> {
@@ -33,6 +44,14 @@ export async function makeStateFileSystem(
   await host.exec('mke2fs', ['-q', '-F', '-t', 'ext4', ...options, path, `${Math.floor(bytes / 1024)}k`], {
     timeoutMs: 600_000,
   })
+}
+
+/** What `makeSlotFileSystem` leaves for files in so many bytes, or a little less. */
+export function slotFileSystemRoom(bytes: number): Room {
+  const inodes = Math.floor(bytes / BYTES_PER_INODE)
+  const reserved = Math.min(bytes / RESERVED_SHARE, MOST_RESERVED)
+  const own = inodes * INODE_BYTES + Math.ceil(bytes / GROUP_SHARE + reserved) + FIXED_BYTES
+  return { bytes: Math.max(0, bytes - own), inodes: Math.max(0, inodes - TAKEN_INODES) }
 }
 
 /**

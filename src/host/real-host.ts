@@ -16,7 +16,7 @@ import type { Clock, Host } from './host.ts'
 import { httpSource } from './http-source.ts'
 import { connect, httpStatus } from './net.ts'
 import { openRegion, readSource } from './region.ts'
-import { freeBytes } from './space.ts'
+import { freeBytes, freeInodes } from './space.ts'
 import { stopWatchdog } from './watchdog.ts'
 
 const CLOCK: Clock = {
@@ -35,6 +35,7 @@ export function realHost(clock = CLOCK): Host {
     readFile,
     replaceFile,
     freeBytes,
+    freeInodes,
     realPath,
     listFolder,
     kindOf,

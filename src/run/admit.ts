@@ -101,20 +101,23 @@ async function policyOf(
   const { records } = facts
   const running = records.slots[runningSlot(facts)]
   const { versionFloor, epochFloor, timeFloor } = records
+  const slotKind = kindOfRecord(running)
+  const slot = await disk.slotCapacity(inactiveSlot(facts), slotKind)
   return {
     compatible: request.settings.compatible ?? records.compatible,
     installed: {
       version: running?.version ?? '0',
-      ...(running !== null && { digest: running.digest, bytes: running.bytes }),
+      ...(running !== null && { digest: running.digest }),
     },
-    slotKind: kindOfRecord(running),
+    slotKind,
     treeFiles: { files: records.treeFiles, sharesBase: disk.sharesSlots && records.treeFiles === 'link' },
     floor: { epoch: epochFloor, ...(versionFloor !== undefined && { version: versionFloor }) },
     rejected: records.rejected.map((rejection) => rejection.digest),
     now: host.now(),
     timeFloor,
     keys,
-    slotBytes: await disk.slotCapacity(inactiveSlot(facts)),
+    slotBytes: slot.bytes,
+    slotInodes: slot.inodes,
     memoryBytes: await availableMemory(host),
     codecs: supportedCodecs(nativeCodecs()),
     allowDowngrade: request.allowDowngrade,

@@ -1,7 +1,9 @@
 import { CONTAINER, readContainerCmdline } from '../boot/container.ts'
 import { PineError } from '../core/error.ts'
 import type { OpenRegion } from '../core/region.ts'
+import type { Room } from '../core/room.ts'
 import type { Host } from '../host/host.ts'
+import { slotFileSystemRoom } from '../host/make-file-system.ts'
 import { diskWithTable, type KnownPartition, listPartitions } from '../host/partitions.ts'
 import { readTable } from '../host/sfdisk.ts'
 import type { SlotName } from '../model/boot-state.ts'
@@ -29,8 +31,8 @@ export interface PineDisk {
   sharesSlots: boolean
   /** A tree slot as a folder, for `use`: to be read only, or made anew and empty. */
   withSlotFolder<T>(slot: SlotName, how: 'read' | 'anew', use: (folder: string) => Promise<T>): Promise<T>
-  /** Bytes that a slot can be given. Throws `DISK_IN_USE` where what is in it must stay. */
-  slotCapacity(slot: SlotName): Promise<number>
+  /** What a slot can be given for a tree, or an image. Throws `DISK_IN_USE` where what is in it must stay. */
+  slotCapacity(slot: SlotName, kind: 'image' | 'tree'): Promise<Room>
   /** Resolves once all that was written to the slot is on stable storage. */
   flushSlot(slot: SlotName): Promise<void>
 }
@@ -52,7 +54,10 @@ function withPartitions(
     sharesSlots: false,
     withSlotFolder: (slot, how, use) =>
       withMountedSlot(host, { place: placeOf(slotPartition(disk.layout, slot)), how }, use),
-    slotCapacity: async (slot) => slotPartition(disk.layout, slot).bytes,
+    async slotCapacity(slot, kind) {
+      const { bytes } = slotPartition(disk.layout, slot)
+      return kind === 'tree' ? slotFileSystemRoom(bytes) : { bytes, inodes: Number.POSITIVE_INFINITY }
+    },
     async flushSlot(slot) {
       const region = await open(`rootfs-${slot}`, { writable: true })
       await region.flush().finally(() => region.close())

@@ -1,5 +1,6 @@
 import { PineError } from '../core/error.ts'
-import { emptyFolder, makeFolder, occupiedBytes } from '../host/folder.ts'
+import { sumOf } from '../core/room.ts'
+import { emptyFolder, makeFolder, occupiedRoom } from '../host/folder.ts'
 import type { Host } from '../host/host.ts'
 import type { SlotName } from '../model/boot-state.ts'
 import { type AtRoot, exchangeFile, parseExchange } from '../model/exchange.ts'
@@ -42,8 +43,8 @@ export async function openFolderMachine(host: Host, path: string): Promise<PineD
     async slotCapacity(slot) {
       requireAtRest(slot, atRoot)
       const folder = slotFolder(path, slot)
-      const held = (await host.kindOf(folder)) === 'folder' ? await occupiedBytes(folder) : 0
-      return (await host.freeBytes(path)) + held
+      const held = (await host.kindOf(folder)) === 'folder' ? [await occupiedRoom(folder)] : []
+      return sumOf([{ bytes: await host.freeBytes(path), inodes: await host.freeInodes(path) }, ...held])
     },
     flushSlot: async (slot) => void (await host.exec('sync', ['-f', slotFolder(path, slot)], SYNC)),
   }

@@ -1,10 +1,11 @@
 import { baseOf, contentOf, type ImageManifest, type Manifest, type Variant } from '../bundle/manifest.ts'
 import type { TreeManifest, TreeVariant } from '../bundle/tree-manifest.ts'
-import { segmentsBytes } from '../bundle/writer.ts'
+import { roomForApply, type TreeFiles } from '../bundle/tree-room.ts'
 import type { Check } from '../core/check.ts'
 import type { Digest } from '../core/digest.ts'
 import { type ErrorCode, PineError } from '../core/error.ts'
 import { formatBytes } from '../core/format.ts'
+import { describeRoom, fits, type Room } from '../core/room.ts'
 import { compareVersions, isVersion } from '../core/version.ts'
 import type { TrustedKeys } from './key-list.ts'
 import type { Verified } from './verify.ts'
@@ -13,7 +14,7 @@ import type { Verified } from './verify.ts'
 export interface HostPolicy {
   readonly compatible: string
   /** What runs now; `digest` where the host knows which image, or which commit, that is. */
-  readonly installed: { readonly version: string; readonly digest?: Digest; readonly bytes?: number }
+  readonly installed: { readonly version: string; readonly digest?: Digest }
   /** What its slots hold. */
   readonly slotKind: 'image' | 'tree'
   /** How a tree is put into its slot. */
@@ -28,6 +29,8 @@ export interface HostPolicy {
   readonly keys: Pick<TrustedKeys, 'version' | 'expires'>
   /** Length of the inactive slot; of a tree slot, what can be had for it. */
   readonly slotBytes: number
+  /** Files and folders that it can have; infinite for an image. */
+  readonly slotInodes: number
   /** Memory the apply may use; left out where nobody knows. */
   readonly memoryBytes?: number
   /** Codecs this program decodes, by name, each with its version. */
@@ -35,13 +38,6 @@ export interface HostPolicy {
   readonly allowDowngrade?: boolean
   readonly allowExpired?: boolean
   readonly forceRejected?: boolean
-}
-
-export interface TreeFiles {
-  /** Files of the tree are links to the objects in the slot's repository, or copies. */
-  readonly files: 'link' | 'copy'
-  /** What both slots have in common is there once. */
-  readonly sharesBase: boolean
 }
 
 type Rule<Subject> = (subject: Subject, policy: HostPolicy) => Check
@@ -59,7 +55,6 @@ const RULES: readonly Rule<Manifest>[] = [
 
 /** What each way of making the image asks for. */
 const VARIANT_RULES: readonly Rule<Variant>[] = [checkBase, checkCodecs, checkVersions, checkMemory]
-const TREE_VARIANT_RULES: readonly Rule<TreeVariant>[] = [checkBase, checkTreeSpace, checkMemory]
 
 /** A bundle, and the first variant that this host can apply; where there is none, the first made from what runs, or simply the first. */
 export type Chosen =
@@ -75,7 +70,7 @@ export interface Judgement {
 export function judgeBundle(manifest: Verified<Manifest>, policy: HostPolicy): Judgement {
   const general = RULES.map((rule) => rule(manifest, policy))
   if ('tree' in manifest) {
-    const { variant, checks } = judgeVariants(manifest.variants, TREE_VARIANT_RULES, policy)
+    const { variant, checks } = judgeVariants(manifest.variants, treeVariantRules(manifest), policy)
     return { chosen: { kind: 'tree', manifest, variant }, checks: [...general, ...checks] }
   }
   const { variant, checks } = judgeVariants(manifest.variants, VARIANT_RULES, policy)
@@ -226,21 +221,25 @@ function checkSize({ image }: ImageManifest, { slotBytes }: HostPolicy): Check {
   })
 }
 
-/** The delta, what it makes, and as copies whatever cannot be links. */
-function checkTreeSpace(variant: TreeVariant, policy: HostPolicy): Check {
-  const { treeFiles, slotBytes, installed } = policy
-  const baseBytes = variant.base === undefined ? 0 : (installed.bytes ?? 0)
-  const objects = variant.newBytes + (treeFiles.sharesBase ? 0 : baseBytes)
-  const copies = treeFiles.files === 'copy' ? variant.newBytes + baseBytes : 0
-  const needed = segmentsBytes(variant) + objects + copies
-  return checked('slot space', `needs ${formatBytes(needed)}, ${formatBytes(slotBytes)} can be had`, {
+function treeVariantRules({ tree }: TreeManifest): readonly Rule<TreeVariant>[] {
+  const checkRoom: Rule<TreeVariant> = (variant, { treeFiles, slotBytes, slotInodes }) =>
+    checkTreeRoom(roomForApply(tree, variant, treeFiles), { bytes: slotBytes, inodes: slotInodes })
+  return [checkBase, checkRoom, checkMemory]
+}
+
+function checkTreeRoom(needed: Room, free: Room): Check {
+  const found = `needs ${formatBytes(needed.bytes)} and ${needed.inodes} inodes, ${formatBytes(free.bytes)} and ${countOf(free)} can be had`
+  return checked('slot space', found, {
     code: 'IMAGE_TOO_BIG',
-    wrong:
-      needed <= slotBytes
-        ? undefined
-        : `the tree needs ${needed} bytes, ${slotBytes} can be had for its slot`,
+    wrong: fits(needed, free)
+      ? undefined
+      : `the tree needs ${describeRoom(needed)}, ${describeRoom(free)} can be had for its slot`,
     hint: 'make room on the file system of the slots, or make the tree smaller',
   })
+}
+
+function countOf({ inodes }: Room): string {
+  return inodes === Number.POSITIVE_INFINITY ? 'any number' : String(inodes)
 }
 
 function checkBase(variant: Variant | TreeVariant, { installed }: HostPolicy): Check {

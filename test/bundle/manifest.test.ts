@@ -206,15 +206,15 @@ describe('a manifest', () => {
 
 describe('a manifest of a tree', () => {
   const digest = 'd1'.repeat(32)
-  const variant = { newBytes: 8192, memoryBytes: 1, segments: [{ bytes: 10, digest }] }
+  const variant = { newBytes: 8192, newInodes: 2, memoryBytes: 1, segments: [{ bytes: 10, digest }] }
   const tree: TreeManifest = {
     format: 1,
     compatible: 'test',
     version: '1.0',
     epoch: 0,
     created: 1,
-    tree: { commit: 'c0'.repeat(32), bytes: 4096 },
-    variants: [{ ...variant, base: { commit: 'c1'.repeat(32) } }, variant],
+    tree: { commit: 'c0'.repeat(32), bytes: 4096, inodes: 3, copyBytes: 0, copyInodes: 0 },
+    variants: [{ ...variant, base: { commit: 'c1'.repeat(32), bytes: 4096, inodes: 3 } }, variant],
   }
 
   test('is read as it was written', () => {

@@ -46,6 +46,7 @@ export function hostIn(places: Places, ours: CoreImage): Host {
     listFolder: (path) => host.listFolder(at(path)),
     kindOf: (path) => host.kindOf(at(path)),
     freeBytes: (path) => host.freeBytes(at(path)),
+    freeInodes: (path) => host.freeInodes(at(path)),
     removeFile: (path) => host.removeFile(at(path)),
     createFile: (path) => host.createFile(at(path)),
     rename: (from, to) => host.rename(at(from), at(to)),

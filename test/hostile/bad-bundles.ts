@@ -6,7 +6,8 @@ import { signBytes } from '../../src/trust/signing.ts'
 import { makeBundle, noise, ON_DISK } from '../support/cli.ts'
 import { APPLY, changed, flipped, type Row, resigned, signedJunk, withUInt32 } from './row.ts'
 
-const DELTA = { newBytes: 1, memoryBytes: 1, segments: [{ bytes: 1, digest: '00'.repeat(32) }] }
+const TREE = { bytes: 1, inodes: 1, copyBytes: 0, copyInodes: 0 }
+const DELTA = { newBytes: 1, newInodes: 1, memoryBytes: 1, segments: [{ bytes: 1, digest: '00'.repeat(32) }] }
 
 /** Damage and forgery: files that no key of the host has signed as they are. */
 export const BAD_BUNDLES: readonly Row[] = [
@@ -186,7 +187,7 @@ export const REFUSED_BUNDLES: readonly Row[] = [
     input: 'of an OSTree tree, for slots that hold images',
     code: 'BUNDLE_KIND_MISMATCH',
     make: signedJunk(({ image, variants: _, ...manifest }) =>
-      encodeManifest({ ...manifest, tree: { commit: image.digest, bytes: image.bytes }, variants: [DELTA] }),
+      encodeManifest({ ...manifest, tree: { ...TREE, commit: image.digest }, variants: [DELTA] }),
     ),
   },
   { input: 'an older version', code: 'DOWNGRADE_REFUSED', make: changed((bytes) => bytes, '--release 0.9') },

@@ -20,6 +20,7 @@ const policy: HostPolicy = {
   timeFloor: 0,
   keys: { version: 0 },
   slotBytes: 10_000,
+  slotInodes: Number.POSITIVE_INFINITY,
   memoryBytes: 64 * 1024 * 1024,
   codecs: supportedCodecs(codecs),
 }
