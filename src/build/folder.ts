@@ -1,3 +1,4 @@
+import { basename, dirname, join } from 'node:path'
 import { writeNewBootstate } from '../boot/new-bootstate.ts'
 import { PineError } from '../core/error.ts'
 import { makeFolder, moveFolder, removeFolder } from '../host/folder.ts'
@@ -29,7 +30,8 @@ export async function buildFolder(host: Host, request: FolderRequest): Promise<I
   if ((await host.kindOf(dir)) !== undefined) {
     throw new PineError('FILE_EXISTS', `${dir} is there already`, { hint: 'remove it, or give another name' })
   }
-  const partial = `${dir}.partial-${process.pid}`
+  await removeLeftovers(host, dir)
+  const partial = `${dir}${PARTIAL}${process.pid}`
   try {
     const held = await withOstree((ostree) =>
       fillSlot(ostree, { ...request, slot: slotFolder(partial, 'a') }),
@@ -42,6 +44,19 @@ export async function buildFolder(host: Host, request: FolderRequest): Promise<I
   } catch (error) {
     await removeFolder(partial)
     throw error
+  }
+}
+
+const PARTIAL = '.partial-'
+
+/** Of builds that were killed; one that is at work goes on. A process may have the PID of one that is gone, and so may we. */
+async function removeLeftovers(host: Host, dir: string): Promise<void> {
+  const prefix = `${basename(dir)}${PARTIAL}`
+  for (const name of await host.listFolder(dirname(dir))) {
+    const pid = name.startsWith(prefix) ? name.slice(prefix.length) : ''
+    if (!/^\d+$/.test(pid)) continue
+    const isGone = Number(pid) === process.pid || (await host.kindOf(join('/proc', pid))) === undefined
+    if (isGone) await removeFolder(join(dirname(dir), name))
   }
 }
 

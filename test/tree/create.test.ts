@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { startProgram } from '../faults/process.ts'
 import { ostree } from '../ostree/support.ts'
 import { openWorkshop, type Workshop } from '../support/cli.ts'
 import { commitOf, makeFolderHost, makeTreeBundle, ready } from './support.ts'
@@ -102,6 +103,20 @@ describe.skipIf(!ready)('folder build', () => {
     expect(dry.stdout).toContain('would make')
     const left = (await shop.host.listFolder(shop.dir)).filter((name) => name.startsWith('new'))
     expect(left).toEqual([])
+  })
+
+  test('removes what a build that was killed has left, and nothing of one that is at work', async () => {
+    const killed = startProgram(shop, `folder build @again --ostree @repo --ref web/1.0 ${names}`)
+    await killed.saying('make the tree of slot a')
+    killed.child.kill('SIGKILL')
+    await killed.ended
+    const made = async () => (await shop.host.listFolder(shop.dir)).filter((name) => name.startsWith('again'))
+    expect(await made()).toEqual([`again.partial-${killed.child.pid}`])
+    // Of a process that lives, of our own PID in an earlier life, and something that nobody of us made.
+    const [theirs, kept] = [`again.partial-${process.ppid}`, 'again.partial-notes']
+    for (const name of [theirs, kept, `again.partial-${process.pid}`]) mkdirSync(shop.path(name))
+    await shop.ok(`folder build @again --ostree @repo --ref web/1.0 ${names}`)
+    expect(await made()).toEqual(['again', theirs, kept].sort())
   })
 
   test('refuses a commit with a /.pine of its own', async () => {
