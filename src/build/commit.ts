@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path'
 import { type Source, sourceOf } from '../bundle/source.ts'
+import type { TreeRef } from '../bundle/tree-manifest.ts'
 import { PineError } from '../core/error.ts'
 import { withTempDir } from '../host/files.ts'
 import type { Host } from '../host/host.ts'
@@ -113,6 +114,11 @@ export async function measureTree(repo: OstreeRepo, rev: string, base?: string):
       hint: 'remove it from the tree, and commit it again',
     },
   )
+}
+
+/** As a manifest names it. */
+export function treeRefOf(commit: string, { tree, copies }: Measured): TreeRef {
+  return { commit, ...tree, copyBytes: copies.bytes, copyInodes: copies.inodes }
 }
 
 /** What can be seen of a tree that would never start; it cannot be prepared any more. Throws `TREE_INVALID`. */

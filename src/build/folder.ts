@@ -1,6 +1,7 @@
 import { basename, dirname, join } from 'node:path'
 import { writeNewBootstate } from '../boot/new-bootstate.ts'
 import { PineError } from '../core/error.ts'
+import { type Room, sumOf } from '../core/room.ts'
 import { makeFolder, moveFolder, removeFolder } from '../host/folder.ts'
 import type { Host } from '../host/host.ts'
 import { initialBootState } from '../model/boot-state.ts'
@@ -19,14 +20,16 @@ export interface FolderRequest extends CommitOrigin {
   version: string
   epoch: number
   files: TreeFiles
+  /** What the caller will put beside it. */
+  beside?: Room
   /** Told, for a person, what begins. */
   onStep: (label: string) => void
 }
 
-/** Makes a machine whose slots are folders; it appears whole or not at all. Throws `NOT_ROOT`, `FILE_EXISTS`, `OSTREE_*`. */
+/** Makes a machine whose slots are folders; it appears whole or not at all. Throws `NOT_ROOT`, `FILE_EXISTS`, `OSTREE_*`, `IMAGE_TOO_BIG`. */
 export async function buildFolder(host: Host, request: FolderRequest): Promise<ImageRecord> {
   requireRoot()
-  const { dir, onStep } = request
+  const { dir, beside, onStep } = request
   if ((await host.kindOf(dir)) !== undefined) {
     throw new PineError('FILE_EXISTS', `${dir} is there already`, { hint: 'remove it, or give another name' })
   }
@@ -34,7 +37,11 @@ export async function buildFolder(host: Host, request: FolderRequest): Promise<I
   const partial = `${dir}${PARTIAL}${process.pid}`
   try {
     const held = await withOstree((ostree) =>
-      fillSlot(ostree, { ...request, slot: slotFolder(partial, 'a') }),
+      fillSlot(host, ostree, {
+        ...request,
+        slot: slotFolder(partial, 'a'),
+        beside: sumOf([OWN, ...(beside ? [beside] : [])]),
+      }),
     )
     onStep('write the boot state')
     await makeFolder(slotFolder(partial, 'b'))
@@ -47,6 +54,8 @@ export async function buildFolder(host: Host, request: FolderRequest): Promise<I
   }
 }
 
+/** Bootstate, slot b, and folders. */
+const OWN: Room = { bytes: BOOTSTATE_BYTES + 64 * 1024, inodes: 8 }
 const PARTIAL = '.partial-'
 
 /** Of builds that were killed; one that is at work goes on. A process may have the PID of one that is gone, and so may we. */

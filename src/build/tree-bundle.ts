@@ -9,7 +9,7 @@ import type { Host } from '../host/host.ts'
 import { nativeHashing } from '../host/native.ts'
 import type { OstreeRepo } from '../ostree/ostree.ts'
 import { type BundleRequest, writeBundleFile } from './bundle.ts'
-import { describeCommit, measureTree, withRepo } from './commit.ts'
+import { describeCommit, measureTree, treeRefOf, withRepo } from './commit.ts'
 import { listCommitChanges } from './tree-changes.ts'
 
 /** `from` and `to` are commits of the repository, by any name. */
@@ -50,7 +50,7 @@ async function assemble(host: Host, { request, repo, dir }: Assembly): Promise<B
   const { from, full, to, compatible, version, epoch, created, expires } = request
   const source = await describeCommit(repo, to)
   const { commit } = source.ostree
-  const { tree, copies } = await measureTree(repo, commit)
+  const tree = treeRefOf(commit, await measureTree(repo, commit))
   const made: TreeVariant[] = []
   for (const rev of [...from, ...(full || from.length === 0 ? [undefined] : [])]) {
     const delta = { rev, commit, file: join(dir, String(made.length)) }
@@ -65,7 +65,7 @@ async function assemble(host: Host, { request, repo, dir }: Assembly): Promise<B
     format: FORMAT_VERSION,
     ...{ compatible, version, epoch, created },
     ...(expires !== undefined && { expires }),
-    tree: { commit, ...tree, copyBytes: copies.bytes, copyInodes: copies.inodes },
+    tree,
     variants,
     source,
   }

@@ -3,6 +3,7 @@ import { findBackend } from '../boot/backend.ts'
 import { readMeta, writeMeta } from '../boot/grub-state.ts'
 import { buildFolder, type FolderRequest } from '../build/folder.ts'
 import { PineError } from '../core/error.ts'
+import type { Room } from '../core/room.ts'
 import { distFolder } from '../host/assets.ts'
 import { makeFolder, moveFolder, removeFolder } from '../host/folder.ts'
 import type { Host } from '../host/host.ts'
@@ -30,7 +31,8 @@ export function describeInit({ root, exchange, ref, ostree, version }: Container
 
 /**
  * Gives a container two slots. A crash before the last rename leaves one that starts as before, and the same command begins
- * anew; after it slot a starts. Throws what `requireContainer` does, `TREE_INVALID`, `OSTREE_*`.
+ * anew; after it slot a starts. Throws what `requireContainer` does, `TREE_INVALID`, `OSTREE_*`,
+ * `IMAGE_TOO_BIG`.
  */
 export async function initContainer(host: Host, request: ContainerRequest): Promise<ImageRecord> {
   const { root, exchange, onStep } = request
@@ -41,7 +43,9 @@ export async function initContainer(host: Host, request: ContainerRequest): Prom
   await removeSlots(host, root)
   // What is at the root can be written to: what the slot has in its repository must not be the same file.
   const files = exchange ? 'copy' : 'link'
-  const record = await buildFolder(host, { ...request, dir: partial, files }).catch(remove(partial))
+  const record = await buildFolder(host, { ...request, dir: partial, files, beside: ETC }).catch(
+    remove(partial),
+  )
   await complete(host, { root, exchange, partial, onStep }).catch(remove(partial))
   await putOnTrial(host, partial, record).catch(remove(partial))
   await sync(host, root)
@@ -51,6 +55,9 @@ export async function initContainer(host: Host, request: ContainerRequest): Prom
   await startWithShim(host, root)
   return record
 }
+
+/** An /etc for slot a, and our init. */
+const ETC: Room = { bytes: 16 * 1024 * 1024, inodes: 3000 }
 
 const remove = (partial: string) => async (error: unknown) => {
   await removeFolder(partial)

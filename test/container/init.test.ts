@@ -1,10 +1,20 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { ERROR_CODES, type ErrorCode } from '../../src/core/error.ts'
 import type { Host } from '../../src/host/host.ts'
 import { realHost } from '../../src/host/real-host.ts'
+import { openDevices } from '../faults/devices.ts'
 import { LOADERS, ostree } from '../ostree/support.ts'
 import { openWorkshop, type Workshop } from '../support/cli.ts'
 import { makeTree, PROBLEM, startRoot } from './support.ts'
@@ -187,6 +197,50 @@ describe.skipIf(reason !== undefined)('container init', () => {
     await expectError(`container init ${WHAT}`, 'TAKEOVER_REFUSED', /\/sbin\/init is no program/)
     expect(existsSync(join(root, '.pine'))).toBe(false)
   })
+
+  test.each([
+    ['bytes', '', []],
+    ['bytes', ' --exchange', []],
+    ['inodes', '', ['-N', '5000']],
+  ])(
+    'is refused where the file system of the root has too few %s%s, and changes nothing',
+    async (_, how, mkfs) => {
+      const devices = openDevices()
+      try {
+        const disk = shop.path('disk')
+        execFileSync('truncate', ['-s', '96M', disk])
+        execFileSync('mkfs.ext4', ['-q', '-b', '4096', '-m', '0', ...mkfs, disk])
+        const on = devices.ext4(shop.path('on-disk'), disk)
+        execFileSync('cp', ['-a', root, join(on, 'root')])
+        root = join(on, 'root')
+        // More than what is lacking is enough, and less is not: what is reckoned is what decides.
+        const take = (bytes: number, inodes: number): void => {
+          rmSync(join(on, 'taken'), { recursive: true, force: true })
+          mkdirSync(join(on, 'taken'))
+          const free = statfsSync(on)
+          if (mkfs.length > 0)
+            for (let left = free.ffree - inodes; left > 0; left--)
+              writeFileSync(join(on, `taken/${left}`), '')
+          else
+            execFileSync('fallocate', ['-l', String(free.bavail * free.bsize - bytes), join(on, 'taken/all')])
+        }
+        take(1024 * 1024, 100)
+        const init = `container init ${WHAT} --root @on-disk/root${how}`
+        await expectError(init, 'IMAGE_TOO_BIG', /needs \d+ bytes and \d+ inodes.*on-disk/)
+        const { message } = (await shop.pine(`${init} --json`)).json().error
+        const [bytes = 0, inodes = 0] =
+          /needs (\d+) bytes and (\d+)/.exec(message)?.slice(1).map(Number) ?? []
+        take(bytes - 65_536, inodes - 10)
+        await expectError(init, 'IMAGE_TOO_BIG', /needs/)
+        take(bytes + 65_536, inodes + 10)
+        await shop.ok(init)
+        expect(systems(how === '' ? undefined : 'no-mounts')).toEqual(['a mine'])
+      } finally {
+        devices.close()
+        rmSync(shop.path('disk'))
+      }
+    },
+  )
 
   test('is on trial: a release that gives no verdict leads back to the old system', async () => {
     await shop.ok(`container init ${WHAT}`)

@@ -107,6 +107,20 @@ describe.skipIf(!ready || reason !== undefined)('a tree of many files and folder
     },
   )
 
+  test('that is in a repository on the same file system takes less: objects are links there', async () => {
+    const folder = await hostOn('linked', ['-N', '20000'])
+    ostree('init', `--repo=${join(folder, 'repo')}`, '--mode=bare')
+    ostree('pull-local', `--repo=${join(folder, 'repo')}`, shop.path('repo'), 'web/2.0')
+    const { bytes } = freeOn(folder)
+    // Of 26 MB half are in the repository already.
+    execFileSync('fallocate', ['-l', String(bytes - 18 * 1024 * 1024), join(folder, 'filler')])
+    const build = 'folder build @on-linked/new --json --ref web/2.0 --compatible test --release 2.0'
+    const refused = await shop.pine(`${build} --ostree @repo`)
+    expect([refused.exit, refused.json().error.code]).toEqual([3, 'IMAGE_TOO_BIG'])
+    expect(await shop.host.listFolder(folder)).toEqual(['filler', 'host', 'lost+found', 'repo'])
+    await shop.ok(`${build} --ostree @on-linked/repo`)
+  })
+
   test('fails in the middle where the bundle says too little, and nothing is armed', async () => {
     const folder = await hostOn('lie', ['-N', '3000'])
     await relabel(shop, '2.0.bundle', {
