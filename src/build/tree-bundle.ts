@@ -7,6 +7,7 @@ import { readParts } from '../core/region.ts'
 import { withTempDir } from '../host/files.ts'
 import type { Host } from '../host/host.ts'
 import { nativeHashing } from '../host/native.ts'
+import type { Measured } from '../ostree/measure.ts'
 import type { OstreeRepo } from '../ostree/ostree.ts'
 import { type BundleRequest, writeBundleFile } from './bundle.ts'
 import { describeCommit, measureTree, treeRefOf, withRepo } from './commit.ts'
@@ -27,8 +28,9 @@ export interface BuiltTreeBundle {
 const MiB = 1024 * 1024
 /** `max-chunk-size` of ostree-static-delta: a part is unpacked to no more, but for a file that is larger. */
 const PART_BYTES = 32 * MiB
-/** The process that calls libostree, without any part. */
-const CALLING_BYTES = 16 * MiB
+/** The process that calls libostree, without any part, and what it keeps of each object and folder. */
+const CALLING_BYTES = 20 * MiB
+const INODE_BYTES = 1536
 
 /**
  * Makes and signs a bundle of OSTree static deltas; the same repository and request give the same bytes. The file appears whole
@@ -91,22 +93,23 @@ async function makeVariant(
   const base = rev === undefined ? undefined : (await describeCommit(repo, rev)).ostree.commit
   if (base === commit) throw sameCommit(rev ?? to, to)
   await repo.makeDelta({ from: base ?? null, to: commit, file, timestamp: created })
-  const { fresh, longestBytes } = await measureTree(repo, commit, base)
+  const measured = await measureTree(repo, commit, base)
+  const { fresh } = measured
   return {
     ...(base !== undefined && { base: { commit: base, ...(await measureTree(repo, base)).tree } }),
     ...{
       newBytes: fresh.bytes,
       newInodes: fresh.inodes,
-      memoryBytes: memoryFor(fresh.bytes, longestBytes),
+      memoryBytes: memoryFor(measured),
       segments: await segmentsOf(host, file),
     },
   }
 }
 
 /** As measured, docs/trees.md: one part is in memory at a time, with what unpacks it. */
-function memoryFor(newBytes: number, longestBytes: number): number {
-  const part = Math.min(newBytes, Math.max(PART_BYTES, longestBytes))
-  return CALLING_BYTES + Math.ceil(part * 1.25)
+function memoryFor({ tree, fresh, longestBytes }: Measured): number {
+  const part = Math.min(fresh.bytes, Math.max(PART_BYTES, longestBytes))
+  return CALLING_BYTES + tree.inodes * INODE_BYTES + Math.ceil(part * 1.1)
 }
 
 function sameCommit(from: string, to: string): PineError {
