@@ -29,7 +29,7 @@ const MiB = 1024 * 1024
 /** `max-chunk-size` of ostree-static-delta: a part is unpacked to no more, but for a file that is larger. */
 const PART_BYTES = 32 * MiB
 /** The process that calls libostree, without any part, and what it keeps of each object and folder. */
-const CALLING_BYTES = 20 * MiB
+const CALLING_BYTES = 24 * MiB
 const INODE_BYTES = 1536
 
 /**

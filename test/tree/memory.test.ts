@@ -35,14 +35,14 @@ async function makeLarge(shop: Workshop): Promise<void> {
 }
 
 test.skipIf(!ready)(
-  'it fits a machine of 64 MB with libostree, and one of 48 MB is told before anything is written',
+  'it fits a machine of 68 MB with libostree, and one of 48 MB is told before anything is written',
   async () => {
     const shop = openWorkshop()
     try {
       await makeLarge(shop)
       for (const [limit, code] of [
         [48, 'MEMORY_TOO_SMALL'],
-        [64, undefined],
+        [68, undefined],
       ] as const) {
         const group = makeMemoryGroup('pine-tree-memory', limit * MB)
         if (group === undefined)
