@@ -1,4 +1,4 @@
-// The journal of exchanges, a text: src/container/exchange.ts makes the first one and looks at it.
+// The journal of exchanges, a text. src/model/exchange.ts has the first one, and reads whose entries are at the root.
 //
 //   pine-exchange 1
 //   AT GENERATION WITH GENERATION TO LAST GENERATION GATE
