@@ -50,9 +50,13 @@ describe('what an encoder really takes is not more than is said, and not much le
     [{ codec: 'gzip', params: [9] }, MIB],
   ])('%j of %i bytes', (encoding, contentBytes) => {
     const said = codecs.encoderBytes(encoding, contentBytes)
-    const { peakBytes, storedBytes } = measure(encoding, contentBytes)
     // The output stands in memory once or, at the end, twice.
-    expect(said).toBeGreaterThan(peakBytes - 2 * storedBytes - NOISE_BYTES)
+    const least = ({ peakBytes, storedBytes }: Taken): number => peakBytes - 2 * storedBytes - NOISE_BYTES
+    let taken = measure(encoding, contentBytes)
+    // What an encoder takes it takes each time; what V8 does beside it on a busy machine it does not.
+    for (let again = 0; again < 2 && said <= least(taken); again++) taken = measure(encoding, contentBytes)
+    const { peakBytes } = taken
+    expect(said).toBeGreaterThan(least(taken))
     expect(said).toBeLessThan(1.3 * peakBytes + MIB)
   })
 })
